@@ -1,0 +1,20 @@
+# Short names for what .ci/bootstrap.py runs; nothing here does any work of its own.
+PYTHON ?= python3
+RUN = $(PYTHON) .ci/bootstrap.py
+
+.PHONY: demo test check docs bench conformance lock
+demo test:
+	$(RUN) $@
+check:
+	$(RUN) run .ci/check
+docs:
+	$(RUN) run python -m pytest tests/test_docs.py
+bench:
+	$(RUN) run python -m tests.bench
+conformance:
+	$(RUN) run python -m pytest tests/conformance
+
+# Needs uv. Takes the newest of everything that pyproject.toml allows.
+lock:
+	uv pip compile --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --all-extras --group dev pyproject.toml --output-file dev.lock
