@@ -35,19 +35,17 @@ FLOORS = {"mcpcore": 100.0, "transports": 95.0}
 
 def main(arguments: list[str]) -> int:
     """Carry out one verb; the exit status is that of what it ran."""
-    match arguments:
-        case ["demo", *rest]:
-            prepare()
-            return run("mcpcore", "demo", *rest)
-        case ["test"]:
-            prepare()
-            return test()
-        case ["run", command, *rest]:
-            prepare()
-            return run(command, *rest)
-        case _:
-            print(__doc__, file=sys.stderr)
-            return 2
+    if arguments == ["demo"]:
+        prepare()
+        return run("mcpcore", "demo")
+    if arguments == ["test"]:
+        prepare()
+        return test()
+    if arguments[:1] == ["run"] and len(arguments) > 1:
+        prepare()
+        return run(*arguments[1:])
+    print(__doc__, file=sys.stderr)
+    return 2
 
 
 def prepare() -> None:

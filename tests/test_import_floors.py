@@ -2,7 +2,7 @@
 
 The first law of the core is that it does no I/O: it opens nothing, waits for nothing, reads no clock. The
 source is read for that, and then a bare interpreter imports the packages and says what came along, because a
-harmless name can load a forbidden one (`importlib.metadata` and `email.utils` both load `socket`).
+harmless name can load a forbidden one (in some versions `email.utils` loads `socket`).
 """
 
 import ast
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import anyio
 import attrs
-import pytest
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 CORE = sorted((SRC / "mcpcore").rglob("*.py"))
@@ -170,9 +169,8 @@ def test_importing_transports_loads_no_engine() -> None:
     assert loaded & NOT_LOADED_BY_THE_ADAPTERS == set()
 
 
-@pytest.mark.parametrize("module", ["importlib.metadata", "email.utils"])
-def test_the_probe_sees_what_a_harmless_name_loads(module: str) -> None:
-    assert "socket" in loaded_by(module)
+def test_the_probe_sees_what_a_harmless_name_loads() -> None:
+    assert loaded_by("logging.handlers") >= {"socket", "selectors"}
 
 
 def test_transports_names_itself_only_relatively() -> None:
