@@ -1,0 +1,351 @@
+"""Our own engine, over httpx's network stack: HTTP/1.1 connections of httpcore in a pool of our own.
+
+``httpx.AsyncClient`` does much that an exact engine must not do (cookies, default headers, environment), and
+its pool counts every connection as idle, reconnects above twenty, and loses connections to cancelled calls.
+So this engine takes what is good, one httpcore connection at a time, and owns the rest:
+
+* **The request** is the header list that was given, between ``Host`` and ``Content-Length``.
+* **Two pools**: one for calls, one for long-lived streams, so that streams never starve calls.
+* **The response** gives its connection back by itself at the end of the body; before that, giving it up
+  closes the connection.
+* **Errors** are mapped here, at the edge, to say what happened without repeating anything that was sent or
+  received.
+
+Nothing is sent twice.  :class:`~mcpcore.NotSentError` is raised only where it is certain: an answer was there
+before the request had left.  A kept connection that the server closed is noticed before it is used; if it
+closes while a request is on its way, nobody can know whether the server has acted on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import httpcore
+import httpx
+from attrs import define, field, frozen
+
+from mcpcore.errors import (
+    ConfigurationError,
+    LocalProtocolError,
+    NotSentError,
+    RemoteProtocolError,
+    TransportError,
+)
+from mcpcore.limits import Limits
+
+from .content_coding import Decoder, decoder_for
+from .pool import ConnectionPool, Origin
+from .wire import Wire
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from mcpcore.commands import SendRequest
+
+_PORTS = {"http": 80, "https": 443}
+
+_loop: anyio.lowlevel.RunVar[object] = anyio.lowlevel.RunVar("transports.engines.loop")
+
+
+@functools.cache
+def _default_ssl_context() -> ssl.SSLContext:
+    """The process's one TLS context: making one takes 24 ms and 0.8 MiB."""
+    return httpx.create_ssl_context()
+
+
+def _current_loop() -> object:
+    """An object that stands for the running event loop."""
+    try:
+        return _loop.get()
+    except LookupError:
+        marker = object()
+        _loop.set(marker)
+        return marker
+
+
+@frozen
+class _Target:
+    """What a request's URL comes to."""
+
+    url: httpcore.URL
+    origin: Origin
+    host: tuple[bytes, bytes]
+
+
+def _address(url: httpx.URL) -> httpcore.URL:
+    """What httpcore makes of a URL is less than what httpx does: it is given the parts."""
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _parse_target(url: str) -> _Target:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as exc:
+        raise LocalProtocolError("the URL is not valid") from exc
+    if parsed.scheme not in _PORTS or not parsed.host:
+        raise LocalProtocolError("the URL is not an http or https URL with a host")
+    port = parsed.port or _PORTS[parsed.scheme]
+    return _Target(_address(parsed), (parsed.raw_scheme, parsed.raw_host, port), (b"Host", parsed.netloc))
+
+
+def _parse_proxy(url: str | None) -> httpcore.Proxy | None:
+    if url is None:
+        return None
+    try:
+        proxy = httpx.Proxy(url)
+    except (ValueError, httpx.InvalidURL):
+        raise ConfigurationError("the proxy's URL is not valid") from None
+    if proxy.url.scheme not in _PORTS:
+        raise ConfigurationError("a proxy's URL begins with http:// or https://")
+    tls = _default_ssl_context() if proxy.url.scheme == "https" else None
+    return httpcore.Proxy(_address(proxy.url), auth=proxy.raw_auth, ssl_context=tls)
+
+
+@define(eq=False)
+class _Connection:
+    """One connection of httpcore, and the wire under it."""
+
+    origin: Origin
+    wire: Wire
+    http: httpcore.AsyncConnectionInterface
+
+    def is_alive(self) -> bool:
+        return not self.wire.has_input()
+
+    def is_clean(self) -> bool:
+        """Whether the exchange is over on both sides, so that another may follow."""
+        return self.http.is_idle() and not self.wire.broken
+
+    async def aclose(self) -> None:
+        # The wire, not what httpcore made of it: it is there to be closed from the first moment on.
+        await self.wire.aclose()
+
+
+@define(eq=False)
+class HttpxEngine:
+    """Sends requests over its own kept connections, on the event loop that uses it first.
+
+    :param limits: ``connections``, ``streams`` and ``idle_connection`` apply.
+    :param ssl_context: for https; None means the certificates that httpx trusts, in one context for the whole
+        process.
+    :param proxy: the URL of an http or https proxy, with its credentials, if any; None means none: the
+        environment is not asked.
+    :param clock: the time in seconds, from any start.
+    :raises ConfigurationError: if ``proxy`` is not the URL of such a proxy.
+    """
+
+    limits: Limits = field(factory=Limits)
+    _ssl_context: ssl.SSLContext | None = field(default=None, kw_only=True, repr=False)
+    _proxy: httpcore.Proxy | None = field(default=None, kw_only=True, repr=False, converter=_parse_proxy)
+    _clock: Callable[[], float] = field(default=time.monotonic, kw_only=True, repr=False)
+    _calls: ConnectionPool[_Connection] = field(init=False, repr=False)
+    _streams: ConnectionPool[_Connection] = field(init=False, repr=False)
+    _targets: Callable[[str], _Target] = field(init=False, repr=False)
+    _loop: object = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._calls = self._pool(self.limits.connections)
+        self._streams = self._pool(self.limits.streams)
+        self._targets = functools.lru_cache(maxsize=16)(_parse_target)
+
+    def _pool(self, bound: int) -> ConnectionPool[_Connection]:
+        return ConnectionPool(bound, self.limits.idle_connection, self._connect, self._clock)
+
+    @property
+    def carries_identity(self) -> bool:
+        """Never: what is sent is what was given."""
+        return False
+
+    @property
+    def connections_opened(self) -> int:
+        """How many connections were made since the beginning."""
+        return self._calls.opened + self._streams.opened
+
+    @property
+    def connections_idle(self) -> int:
+        """How many connections are kept for the next request."""
+        return self._calls.idle + self._streams.idle
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections serve a request now."""
+        return self._calls.in_use + self._streams.in_use
+
+    async def send(self, request: SendRequest) -> HttpxResponse:
+        """Send ``request``; return its response as soon as the head is there.
+
+        Waits its turn while ``limits.connections`` (for a stream: ``limits.streams``) are in use.
+
+        :raises LocalProtocolError: if the request cannot be sent at all, the engine is closed, or the event
+            loop is not the one that it was used on first.
+        :raises NotSentError: if a kept connection held bytes that nobody had asked for; the request has not
+            left.
+        :raises TransportError: if the connection could not be made, or broke before the head was complete.
+        :raises RemoteProtocolError: if what came is not HTTP/1.1.
+        """
+        self._check_loop()
+        target = self._targets(request.url)
+        pool = self._streams if request.is_stream else self._calls
+        connection = await pool.acquire(target.origin)
+        try:
+            answer = await connection.http.handle_async_request(_compose(request, target))
+            if connection.wire.unsent:
+                raise NotSentError("a kept connection held an answer that nobody had asked for")
+            return HttpxResponse(answer, connection, pool)
+        except BaseException as exc:
+            await pool.release(connection, keep=False)
+            if (failure := _failure(exc, connection.wire)) is not None:
+                raise failure from None
+            raise
+
+    async def aclose(self) -> None:
+        """Close the idle connections now, and those in use as their requests end; refuse further requests.
+
+        :raises LocalProtocolError: if the event loop is not the one that the engine was used on.
+        """
+        self._check_loop()
+        await self._calls.aclose()
+        await self._streams.aclose()
+
+    def _check_loop(self) -> None:
+        loop = _current_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise LocalProtocolError("the engine belongs to another event loop; make one for each")
+
+    def _connect(self, origin: Origin) -> _Connection:
+        """A connection that will connect when it is used."""
+        scheme, host, port = origin
+        tls = (self._ssl_context or _default_ssl_context()) if scheme == b"https" else None
+        wire = Wire()
+        # httpcore's pool serves as a factory: it knows how to go through a proxy.
+        factory = httpcore.AsyncConnectionPool(ssl_context=tls, proxy=self._proxy, network_backend=wire)
+        http = factory.create_connection(httpcore.Origin(scheme, host, port))
+        return _Connection(origin, wire, http)
+
+
+def _compose(request: SendRequest, target: _Target) -> httpcore.Request:
+    """The request for httpcore: what was given, and the framing that HTTP/1.1 needs (RFC 9112, section 6)."""
+    headers = [target.host, *request.headers]
+    if request.body or request.method == "POST":
+        headers.append((b"Content-Length", b"%d" % len(request.body)))
+    return httpcore.Request(request.method, target.url, headers=headers, content=request.body)
+
+
+def _failure(exc: BaseException, wire: Wire) -> Exception | None:
+    """Our error for one of httpcore's; None if ``exc`` is to be raised as it is.
+
+    httpcore's own messages may quote a header, sent or received, so they go no further.
+    """
+    if isinstance(exc, httpcore.ProxyError):
+        return TransportError(f"the proxy refused to connect: {exc}")
+    if isinstance(exc, httpcore.LocalProtocolError):
+        return LocalProtocolError("the request cannot be written as HTTP/1.1")
+    if isinstance(exc, httpcore.RemoteProtocolError):
+        if wire.at_eof or wire.broken:
+            return TransportError("the server closed the connection before its answer was complete")
+        return RemoteProtocolError("the answer is not valid HTTP/1.1")
+    return None
+
+
+class HttpxResponse:
+    """The response to one request; see :class:`~transports.engines.base.Response`."""
+
+    __slots__ = (
+        "_answer",
+        "_chunks",
+        "_complete",
+        "_connection",
+        "_decoder",
+        "_pool",
+        "_released",
+        "headers",
+        "status",
+    )
+
+    def __init__(
+        self, answer: httpcore.Response, connection: _Connection, pool: ConnectionPool[_Connection]
+    ) -> None:
+        self.status: int = answer.status
+        self.headers: Sequence[tuple[bytes, bytes]] = answer.headers
+        self._answer = answer
+        self._chunks = answer.aiter_stream()
+        self._complete = False
+        self._connection = connection
+        self._decoder: Decoder | None = decoder_for(answer.headers)
+        self._pool = pool
+        self._released = False
+
+    async def receive(self) -> bytes:
+        """Return the next piece of the body, with its content coding removed; ``b""`` when it is complete.
+
+        :raises TransportError: if the connection broke before the body was complete.
+        :raises RemoteProtocolError: if the body is not validly framed or compressed.
+        """
+        if self._decoder is None:
+            return await self._receive()
+        try:
+            return await self._receive_decoded(self._decoder)
+        except RemoteProtocolError:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Give the response up: unless its body is complete, its connection is closed.
+
+        May be called more than once, and in a cancelled scope: it does not wait for the network.
+        """
+        if not self._released:
+            await self._give_up()
+
+    async def _receive_decoded(self, decoder: Decoder) -> bytes:
+        while not (piece := decoder.read()):
+            if not (data := await self._receive()):
+                decoder.finish()
+                break
+            decoder.feed(data)
+        return piece
+
+    async def _receive(self) -> bytes:
+        if self._complete:
+            return b""
+        if self._released:
+            raise LocalProtocolError("the response has been given up")
+        try:
+            async for data in self._chunks:
+                if data:
+                    return data
+            await self._answer.aclose()
+        except BaseException as exc:
+            await self._give_up()
+            if (failure := _failure(exc, self._connection.wire)) is not None:
+                raise failure from None
+            raise
+        self._complete = True
+        await self._release(keep=self._connection.is_clean())
+        return b""
+
+    async def _give_up(self) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._connection.aclose()
+                await self._exhaust()
+        finally:
+            await self._release(keep=False)
+
+    async def _exhaust(self) -> None:
+        """Run httpcore's generators to their end, which is near; or the event loop would have to end them."""
+        with contextlib.suppress(TransportError, httpcore.ProtocolError):
+            async for _ in self._chunks:
+                pass
+
+    async def _release(self, *, keep: bool) -> None:
+        self._released = True
+        await self._pool.release(self._connection, keep=keep)
