@@ -1,0 +1,235 @@
+"""JSON-RPC 2.0 messages, and their way from bytes and to bytes.
+
+Lenient in: fields that we do not know are ignored, and missing ``params`` are empty ones.  What is ambiguous
+or of the wrong type is refused all the same, because a message that can be read in two ways is answered
+wrongly in one of them.  Strict out: what is encoded can be decoded by anyone.
+
+Both ways lead through the standard library's JSON, one call a message.  Its parser trusts its input too much,
+in three ways that are mended here: it accepts UTF-16 and broken UTF-8 (so the text is decoded first), it
+knows ``NaN`` and ``Infinity`` (so they are refused), and it follows nesting until the interpreter's stack is
+used up (so the depth is measured before).  Measuring is exact, and a message with few brackets does not need
+it.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+
+from attrs import field, frozen
+
+from mcpcore.errors import LocalProtocolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from mcpcore.limits import Limits
+
+
+@frozen
+class Request:
+    """A call that expects an answer under the same ``id``."""
+
+    id: int | str
+    method: str
+    params: dict[str, Any] = field(factory=dict[str, Any], repr=False)
+
+
+@frozen
+class Notification:
+    """A message that expects no answer."""
+
+    method: str
+    params: dict[str, Any] = field(factory=dict[str, Any], repr=False)
+
+
+@frozen
+class Response:
+    """The answer to the request ``id``."""
+
+    id: int | str
+    result: dict[str, Any] = field(repr=False)
+
+
+@frozen
+class ErrorResponse:
+    """The refusal of the request ``id``, which is None if the other side could not tell which one it was."""
+
+    id: int | str | None
+    code: int
+    message: str = ""
+    data: Any = field(default=None, repr=False)
+
+
+Message = Request | Notification | Response | ErrorResponse
+
+
+def decode(data: bytes, limits: Limits, *, batches: bool = False) -> list[Message]:
+    """Parse one HTTP body or the data of one event.
+
+    :param data: JSON in UTF-8.
+    :param limits: ``message_bytes`` bounds the size of ``data``, ``json_depth`` how deep it nests.
+    :param batches: whether the revision spoken permits an array of messages, as 2025-03-26 alone does (Base
+        Protocol, "Batching").
+    :returns: the messages in their order; exactly one unless it is a batch.
+    :raises RemoteProtocolError: if it is not JSON, or JSON but not JSON-RPC.
+    :raises LimitExceeded: if it is larger or nests deeper than the limits allow.
+    """
+    value = _parse(data, limits)
+    if not _is_array(value):
+        return [_message(value)]
+    if not batches:
+        raise RemoteProtocolError("a batch of messages, which this protocol revision does not have")
+    if not value:
+        raise RemoteProtocolError("an empty batch of messages")
+    return [_message(item) for item in value]
+
+
+def encode(message: Message) -> bytes:
+    """Write ``message`` as JSON in UTF-8, ready to be sent.
+
+    :raises LocalProtocolError: if it holds something that JSON does not have.  The error names the message's
+        method and never the value.
+    """
+    try:
+        return _ENCODER.encode(_fields(message)).encode()
+    except UnicodeEncodeError:
+        reason = "text with a lone surrogate"
+    except TypeError:
+        reason = "a value, or a key, of a type that JSON does not have"
+    except RecursionError:
+        reason = "values nested too deep"
+    except ValueError:
+        reason = "a number that JSON does not have, or a value that contains itself"
+    # Raised out of the handlers, so that no exception in the chain holds the value.
+    raise LocalProtocolError(f"{_name(message)} cannot be written as JSON: it holds {reason}")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    fields: dict[str, Any] = {"jsonrpc": "2.0"}
+    if isinstance(message, Request | Notification):
+        if isinstance(message, Request):
+            fields["id"] = message.id
+        fields["method"] = message.method
+        if message.params:
+            fields["params"] = message.params
+    elif isinstance(message, Response):
+        fields["id"] = message.id
+        fields["result"] = message.result
+    else:
+        # MCP has no null id (2025-11-25, Base Protocol, "Error Responses"): it is left out when unknown.
+        if message.id is not None:
+            fields["id"] = message.id
+        fields["error"] = error = {"code": message.code, "message": message.message}
+        if message.data is not None:
+            error["data"] = message.data
+    return fields
+
+
+def _name(message: Message) -> str:
+    if isinstance(message, Request | Notification):
+        return message.method
+    return "an answer to the server"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _parse(data: bytes, limits: Limits) -> Any:
+    if len(data) > limits.message_bytes:
+        raise limits.exceeded("message_bytes", "a message is too long")
+    # What has few brackets cannot be deep, and most messages have few.
+    if data.count(b"[") + data.count(b"{") > limits.json_depth and _depth(data) > limits.json_depth:
+        raise limits.exceeded("json_depth", "a message is nested too deep")
+    try:
+        return _DECODER.decode(data.decode())
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at character {error.pos}"
+    except RecursionError:
+        reason = "it is nested too deep to be parsed here"
+    except ValueError:
+        reason = "it holds a number that is not JSON, or too long"
+    raise RemoteProtocolError(f"a message is not JSON: {reason}")
+
+
+_BRACKETS = b"[{]}"
+_STEPS = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")
+_NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(_BRACKETS + b'"'))
+
+
+def _depth(data: bytes) -> int:
+    """How deep the JSON text ``data`` nests.  If it is not JSON, any number: it is going to be refused.
+
+    Without escapes, every other piece between quotation marks is outside of strings.  There each bracket is a
+    step up or down, as a signed byte, and the depth is the highest point of the walk.
+    """
+    text = data.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NEITHER_BRACKET_NOR_QUOTE)
+    pieces = text.replace(b'""', b"").split(b'"')  # a string without brackets leaves no piece to look at
+    steps = b"".join(pieces[::2]).translate(_STEPS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0)
+
+
+def _message(value: Any) -> Message:
+    if not _is_object(value) or value.get("jsonrpc") != "2.0":
+        raise RemoteProtocolError('a message is not a JSON-RPC object with "jsonrpc": "2.0"')
+    if "method" in value:
+        return _call(value)
+    if value.get("error") is not None:
+        return _error_response(value)
+    result = value.get("result")
+    if not _is_object(result):
+        raise RemoteProtocolError("a message has no method, no error and no object for a result")
+    return Response(_required_id(value), result)
+
+
+def _call(value: dict[str, Any]) -> Request | Notification:
+    method, params = value["method"], value.get("params")
+    if not isinstance(method, str):
+        raise RemoteProtocolError("the method of a message is not a string")
+    if params is None:
+        params = {}
+    elif not _is_object(params):
+        raise RemoteProtocolError("the parameters of a message are not an object")
+    return Request(_required_id(value), method, params) if "id" in value else Notification(method, params)
+
+
+def _error_response(value: dict[str, Any]) -> ErrorResponse:
+    error = value["error"]
+    if not _is_object(error) or value.get("result") is not None:
+        raise RemoteProtocolError("the error of a message is not an object, or stands beside a result")
+    code, message = error.get("code"), error.get("message")
+    if not _is_integer(code):
+        raise RemoteProtocolError("the error of a message has no integer for a code")
+    if message is None:
+        message = ""
+    elif not isinstance(message, str):
+        raise RemoteProtocolError("the message of an error is not a string")
+    request_id = None if value.get("id") is None else _required_id(value)
+    return ErrorResponse(request_id, code, message, error.get("data"))
+
+
+def _required_id(value: dict[str, Any]) -> int | str:
+    request_id = value.get("id")
+    if isinstance(request_id, str) or _is_integer(request_id):
+        return request_id
+    raise RemoteProtocolError("the id of a message is neither a string nor an integer")
+
+
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

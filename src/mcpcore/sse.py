@@ -1,0 +1,183 @@
+"""An incremental parser of event streams: bytes in, whole events out.
+
+The grammar is that of the WHATWG HTML standard, section "Interpreting an event stream".  It is worked on as
+bytes, because a line ends at CR, LF or CRLF and at nothing else: decoding first would invite the line
+separators of Unicode.
+
+The strategy is to cut twice.  Bytes that were received wait in a buffer, and leave it a *window* at a time.
+A window is cut into lines in one step; a line that it leaves unfinished waits for the next window.  Lines are
+then taken one by one, each a field of the event being built, or the blank line that completes it.  So every
+byte is copied a fixed number of times, whatever the sizes of chunks, lines and events.  A window is bounded
+because a line that has been cut takes far more memory than the two bytes that it may come from.
+
+Where a chunk ends never matters.  A line has ended at a CR, without waiting for an LF that may follow: the LF
+is swallowed when it comes.  Limits are checked when a line's turn has come, so that an error is met after the
+same events however the bytes were split.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mcpcore.errors import LimitExceeded
+    from mcpcore.limits import Limits
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_WINDOW = 64 * 1024
+_RETRY_DIGITS = 9  # of milliseconds: more than eleven days is no advice, and no number to parse
+
+
+@frozen
+class ServerSentEvent:
+    """One event of a stream.
+
+    :ivar event: its type.
+    :ivar data: what it carries; several ``data`` lines are joined by LF.
+    :ivar id: the last event id in force when it came, or None if the stream has sent none.
+    :ivar retry: the reconnection time in force when it came, in milliseconds, or None if the stream has sent
+        none.
+    """
+
+    event: str = "message"
+    data: bytes = field(default=b"", repr=False)
+    id: str | None = field(default=None, repr=False)
+    retry: int | None = None
+
+
+@define(eq=False, repr=False)
+class SSEParser:
+    """Turns the body of one ``text/event-stream`` response into events.
+
+    Call :meth:`receive_data` with each chunk as it comes, and :meth:`next_event` after it until that returns
+    None.  At the end of the stream just stop: what no blank line has completed is not an event.
+
+    One rule is narrower than the standard's.  An event whose data is empty carries no message, as when a
+    server primes its client for resumption (MCP 2025-11-25, Transports, "Sending Messages to the Server"): it
+    is not handed out, but its id and reconnection time count.
+
+    :param limits: ``sse_line_bytes`` bounds a line, ``message_bytes`` the data of an event.
+    """
+
+    _limits: Limits
+    _unread: bytearray = field(factory=bytearray, init=False)
+    _at_start: bool = field(default=True, init=False)
+    _after_cr: bool = field(default=False, init=False)
+    _lines: Iterator[bytes] = field(factory=lambda: iter(()), init=False)
+    _unfinished: bytearray = field(factory=bytearray, init=False)
+    # The event being built.  Its data is a bytearray from its second line on, and None before its first.
+    _type: bytes = field(default=b"", init=False)
+    _data: bytes | bytearray | None = field(default=None, init=False)
+    _id: str | None = field(default=None, init=False)
+    # What outlives it.
+    _last_event_id: str | None = field(default=None, init=False)
+    _retry: int | None = field(default=None, init=False)
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id to resume after, as of the last blank line read; None if the stream has sent none."""
+        return self._last_event_id
+
+    @property
+    def retry(self) -> int | None:
+        """How many milliseconds to wait before reconnecting; None if the stream has not said so."""
+        return self._retry
+
+    def receive_data(self, data: bytes) -> None:
+        """Take the next bytes of the stream.  Then call :meth:`next_event` until it returns None."""
+        self._unread += data
+
+    def next_event(self) -> ServerSentEvent | None:
+        """The next complete event, or None if it takes more data.
+
+        :raises LimitExceeded: if a line, or the data of an event, is longer than the limits allow.  The
+            stream can be read no further: close it.
+        """
+        line_limit = self._limits.sse_line_bytes
+        while True:
+            for line in self._lines:
+                if len(line) > line_limit:
+                    raise self._line_too_long()
+                if line:
+                    self._interpret(line)
+                elif (event := self._dispatch()) is not None:
+                    return event
+            if len(self._unfinished) > line_limit:
+                raise self._line_too_long()
+            if self._at_start:
+                self._skip_byte_order_mark()
+            if self._at_start or not self._unread:
+                return None
+            self._lines = self._cut(self._next_window())
+
+    def _skip_byte_order_mark(self) -> None:
+        """Begin the stream behind its byte order mark, unless it takes more data to tell if there is one."""
+        unread = self._unread
+        if unread.startswith(_BYTE_ORDER_MARK):
+            del unread[: len(_BYTE_ORDER_MARK)]
+        elif _BYTE_ORDER_MARK.startswith(unread):
+            return
+        self._at_start = False
+
+    def _next_window(self) -> bytes:
+        unread = self._unread
+        window = bytes(unread[:_WINDOW])
+        del unread[:_WINDOW]
+        return window
+
+    def _cut(self, window: bytes) -> Iterator[bytes]:
+        """The lines that ``window`` completes.  What it leaves unfinished is kept for the next."""
+        if self._after_cr and window[:1] == b"\n":
+            window = window[1:]
+        lines = window.splitlines()  # of bytes, this cuts at CR, LF and CRLF alone
+        end = window[-1:]
+        self._after_cr = end == b"\r"
+        rest = lines.pop() if end not in b"\r\n" else b""
+        if self._unfinished and lines:
+            lines[0] = bytes(self._unfinished + lines[0])
+            self._unfinished.clear()
+        self._unfinished += rest
+        return iter(lines)
+
+    def _interpret(self, line: bytes) -> None:
+        """Take in one field.  A comment is a field without a name, and ignored like any unknown one."""
+        name, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if name == b"data":
+            self._append_data(value)
+        elif name == b"event":
+            self._type = value
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
+            self._retry = int(value)
+
+    def _append_data(self, value: bytes) -> None:
+        if self._data is None:
+            self._data = value
+        else:
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n"
+            self._data += value
+        if len(self._data) > self._limits.message_bytes:
+            raise self._limits.exceeded("message_bytes", "the data of an event in the stream is too long")
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        """End the event being built, and return it if it carries anything."""
+        self._last_event_id = self._id
+        kind, self._type = self._type, b""
+        data, self._data = self._data, None
+        if not data:
+            return None
+        event = kind.decode("utf-8", "replace") if kind else "message"
+        return ServerSentEvent(event, bytes(data), self._id, self._retry)
+
+    def _line_too_long(self) -> LimitExceeded:
+        return self._limits.exceeded("sse_line_bytes", "a line of the event stream is too long")
