@@ -1,0 +1,123 @@
+"""The handshake era (2025-03-26 to 2025-11-25): ``initialize`` first, then requests that name their session.
+
+The refusals are as strict as the specification lets a server be, because a client that forgets its session or
+its protocol version should learn it here.  (basic/transports, Session Management and Protocol Version Header,
+2025-11-25)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+
+from .answers import Answer
+from .dispatch import Dispatcher
+from .refusals import INVALID_REQUEST, METHOD_NOT_FOUND, Refusal, check_accept
+from .requests import ReceivedRequest, as_object
+from .sessions import Session, Sessions
+from .tools import Handler
+
+REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
+UNVERSIONED = "2025-03-26"
+"""The revision that does not know the ``MCP-Protocol-Version`` header."""
+
+
+def as_is(method: str, result: dict[str, Any]) -> dict[str, Any]:
+    """In the handshake era a result goes out as it is."""
+    return result
+
+
+@frozen
+class Handshake:
+    """What the handshake era says, however it is carried: ``initialize``, ``ping`` and the server's own
+    methods."""
+
+    dispatcher: Dispatcher
+    supported: tuple[str, ...]
+
+    def handler(self, session: Session, request: ReceivedRequest) -> Handler:
+        """The handler of a request's method."""
+
+        def initialize(params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
+            requested = params.get("protocolVersion")
+            session.revision = requested if requested in self.supported else self.supported[0]
+            info = {"serverInfo": self.dispatcher.server_info, **self.dispatcher.description}
+            return {"protocolVersion": session.revision, **info}
+
+        def ping(params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
+            return {}
+
+        own: dict[str, Handler] = {"initialize": initialize, "ping": ping}
+        handler = {**own, **self.dispatcher.methods}.get(request.rpc_method or "")
+        if handler is None:
+            raise Refusal(200, METHOD_NOT_FOUND, f"Method not found: {request.rpc_method}")
+        if not session.initialized and request.rpc_method not in own:
+            raise Refusal(400, INVALID_REQUEST, "notifications/initialized has not arrived yet")
+        return handler
+
+
+def is_request(request: ReceivedRequest) -> bool:
+    """Whether the body is a JSON-RPC request, as opposed to a notification or a response."""
+    return request.rpc_method is not None and request.rpc_id is not None
+
+
+def check_message(request: ReceivedRequest) -> None:
+    """Refuse a body that is no single JSON-RPC message."""
+    if not {"method", "result", "error"} & as_object(request.json).keys():
+        raise Refusal(400, INVALID_REQUEST, "The body is not a JSON-RPC message")
+
+
+@frozen
+class HandshakeEra:
+    """Answers requests to the MCP endpoint that belong to a session."""
+
+    handshake: Handshake
+    keeps_sessions: bool
+    sessions: Sessions = field(factory=Sessions)
+
+    async def answer(self, request: ReceivedRequest) -> Answer:
+        """Answer a POST, GET or DELETE to the MCP endpoint."""
+        if request.method == "POST":
+            return await self._post(request)
+        if not self.keeps_sessions:
+            return Answer(405, {"allow": "POST"})
+        session = self._session(request)
+        if request.method == "GET":
+            check_accept(request, "text/event-stream")
+            return Answer.stream(session.outbox.events)
+        self.sessions.end(session.id)
+        return Answer(204)
+
+    async def _post(self, request: ReceivedRequest) -> Answer:
+        check_message(request)
+        if request.rpc_method == "initialize":
+            return await self._initialize(request)
+        session = self._session(request)
+        if is_request(request):
+            handler = self.handshake.handler(session, request)
+            return await self.handshake.dispatcher.answer(handler, request, as_is)
+        if request.rpc_method == "notifications/initialized":
+            session.initialized = True
+        return Answer(202)
+
+    async def _initialize(self, request: ReceivedRequest) -> Answer:
+        session = self.sessions.open() if self.keeps_sessions else Session("")
+        handler = self.handshake.handler(session, request)
+        answer = await self.handshake.dispatcher.answer(handler, request, as_is)
+        return answer.with_headers({"mcp-session-id": session.id}) if self.keeps_sessions else answer
+
+    def _session(self, request: ReceivedRequest) -> Session:
+        version = request.headers.get("mcp-protocol-version")
+        if version is not None and version not in self.handshake.supported:
+            raise Refusal(400, INVALID_REQUEST, "Unsupported protocol version")
+        if not self.keeps_sessions:
+            return Session("", version, initialized=True)
+        if "mcp-session-id" not in request.headers:
+            raise Refusal(400, INVALID_REQUEST, "Mcp-Session-Id is missing")
+        session = self.sessions.get(request.headers["mcp-session-id"])
+        if session is None:
+            raise Refusal(404, INVALID_REQUEST, "There is no such session")
+        if version != session.revision and not (version is None and session.revision == UNVERSIONED):
+            raise Refusal(400, INVALID_REQUEST, "MCP-Protocol-Version is not the negotiated one")
+        return session

@@ -1,0 +1,94 @@
+"""The legacy transport (HTTP with SSE, 2024-11-05): requests go out by POST, answers come back on one long
+GET stream.
+
+A POST is answered 202 at once and its work goes on, so this is the one place where work outlives its
+request.  It needs a task, which whoever runs the server lends as ``background``.  Without one the work is
+done before the POST is answered, which the transport allows and a client can hardly tell from a slow network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeAlias
+
+import anyio
+from attrs import field, frozen
+
+from .answers import Answer, Disconnect
+from .handshake import Handshake, as_is, check_message, is_request
+from .refusals import INVALID_REQUEST, Refusal, error_response
+from .requests import ReceivedRequest
+from .sessions import Session, Sessions
+
+REVISIONS = ("2024-11-05",)
+
+Background: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+"""Starts a task: the ``start_soon`` of a task group."""
+
+
+def _no_work() -> dict[tuple[str, Any], anyio.CancelScope]:
+    return {}
+
+
+@frozen
+class HttpSse:
+    """Answers requests to the two endpoints of the legacy transport."""
+
+    handshake: Handshake
+    messages_path: str
+    sessions: Sessions = field(factory=Sessions)
+    _working: dict[tuple[str, Any], anyio.CancelScope] = field(factory=_no_work)
+
+    def listen(self, request: ReceivedRequest) -> Answer:
+        """Answer the GET that opens the stream."""
+        if request.method != "GET":
+            return Answer(405, {"allow": "GET"})
+        return Answer.stream(partial(self._stream, self.sessions.open()))
+
+    async def _stream(self, session: Session) -> AsyncGenerator[bytes, None]:
+        try:
+            yield f"event: endpoint\ndata: {self.messages_path}?session_id={session.id}\n\n".encode()
+            async with aclosing(session.outbox.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.sessions.end(session.id)
+
+    async def receive(self, request: ReceivedRequest, background: Background | None) -> Answer:
+        """Answer a POST to the message endpoint."""
+        if request.method != "POST":
+            return Answer(405, {"allow": "POST"})
+        session = self.sessions.get(request.query.get("session_id"))
+        if session is None:
+            raise Refusal(404, INVALID_REQUEST, "There is no such session")
+        check_message(request)
+        if request.rpc_method == "notifications/initialized":
+            session.initialized = True
+        if request.rpc_method == "notifications/cancelled":
+            self._cancel(session, request.params.get("requestId"))
+        if is_request(request):
+            work = partial(self._work, session, request)
+            await work() if background is None else background(work)
+        return Answer(202)
+
+    async def _work(self, session: Session, request: ReceivedRequest) -> None:
+        """Do what a request asks, and answer on the session's stream."""
+        key = (session.id, request.rpc_id)
+        with anyio.CancelScope() as self._working[key]:
+            try:
+                handler = self.handshake.handler(session, request)
+                async with aclosing(self.handshake.dispatcher.messages(handler, request, as_is)) as messages:
+                    async for message in messages:
+                        session.outbox.put(message)
+            except Refusal as refusal:
+                session.outbox.put(error_response(request.rpc_id, refusal.code, str(refusal)))
+            except Disconnect:
+                session.outbox.end(cut=True)
+        self._working.pop(key, None)
+
+    def _cancel(self, session: Session, request_id: Any) -> None:
+        """Stop the work on a request; it is not answered (basic/utilities/cancellation, 2024-11-05)."""
+        if scope := self._working.pop((session.id, request_id), None):
+            scope.cancel()
