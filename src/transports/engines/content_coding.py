@@ -18,34 +18,24 @@ if TYPE_CHECKING:
 PIECE = 64 * 1024
 """How many bytes are decompressed at a time."""
 
-_GZIP = 16 + zlib.MAX_WBITS
-_ZLIB = zlib.MAX_WBITS
-_RAW_DEFLATE = -zlib.MAX_WBITS
-
 
 def decoder_for(headers: Sequence[tuple[bytes, bytes]]) -> Decoder | None:
-    """The decoder for a response with these headers, or None if its body comes as it is.
-
-    :raises RemoteProtocolError: if the body is encoded in a way that we did not ask for.
-    """
+    """The decoder for a response with these headers, or None if its body comes as it is."""
     values = [value.strip().lower() for name, value in headers if name.lower() == b"content-encoding"]
-    codings = [value for value in values if value not in (b"", b"identity")]
-    if not codings:
-        return None
-    if codings in ([b"gzip"], [b"x-gzip"]):
-        return Decoder(gzip=True)
-    if codings == [b"deflate"]:
-        return Decoder(gzip=False)
-    raise RemoteProtocolError("the body has a content coding that was not asked for")
+    codings = b", ".join(value for value in values if value not in (b"", b"identity"))
+    return Decoder(codings) if codings else None
 
 
 class Decoder:
-    """Decompresses one body: :meth:`feed` it what came, then :meth:`read` until there is no more."""
+    """Decompresses one body: :meth:`feed` it what came, then :meth:`read` until there is no more.
 
-    def __init__(self, *, gzip: bool) -> None:
-        self._gzip = gzip
+    :param coding: the body's content coding; an unknown one is an error once there is a body.
+    """
+
+    def __init__(self, coding: bytes) -> None:
+        self._coding = coding
         self._input = b""
-        self._inflate = zlib.decompressobj(_GZIP)
+        self._inflate = zlib.decompressobj()
         self._begun = False
 
     def feed(self, data: bytes) -> None:
@@ -56,7 +46,7 @@ class Decoder:
         """Return the next piece of the decoded body, at most :data:`PIECE` bytes; ``b""`` if more input is
         needed.
 
-        :raises RemoteProtocolError: if the input is corrupt.
+        :raises RemoteProtocolError: if the input is corrupt, or its coding is not one that we ask for.
         """
         while (self._begun and not self._inflate.eof) or self._begin():
             try:
@@ -81,14 +71,19 @@ class Decoder:
         """Start on the compressed data, or its next member; False if the first bytes are not there yet."""
         if len(self._input) < 2:
             return False
-        if self._begun and not self._gzip:
+        if self._begun and self._coding == b"deflate":
             raise RemoteProtocolError("the compressed body goes on after its end")
+        self._inflate = zlib.decompressobj(_window_bits(self._coding, self._input))
         self._begun = True
-        self._inflate = zlib.decompressobj(_GZIP if self._gzip else _window_bits(self._input))
         return True
 
 
-def _window_bits(start: bytes) -> int:
-    """How to read "deflate": as zlib, but some servers send bare deflate (RFC 9110, section 8.4.1.2)."""
+def _window_bits(coding: bytes, start: bytes) -> int:
+    """What zlib needs to know to read a body in this coding that starts like this."""
+    if coding in (b"gzip", b"x-gzip"):
+        return zlib.MAX_WBITS + 16
+    if coding != b"deflate":
+        raise RemoteProtocolError("the body has a content coding that was not asked for")
+    # "deflate" is the zlib format, but some servers send bare deflate (RFC 9110, section 8.4.1.2).
     is_zlib = start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:2], "big") % 31 == 0
-    return _ZLIB if is_zlib else _RAW_DEFLATE
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS

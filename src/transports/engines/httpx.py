@@ -196,7 +196,7 @@ class HttpxEngine:
         try:
             answer = await connection.http.handle_async_request(_compose(request, target))
             if connection.wire.unsent:
-                raise NotSentError("a kept connection held an answer that nobody had asked for")
+                raise _unasked()
             return HttpxResponse(answer, connection, pool)
         except BaseException as exc:
             await pool.release(connection, keep=False)
@@ -245,14 +245,20 @@ def _failure(exc: BaseException, wire: Wire) -> Exception | None:
     httpcore's own messages may quote a header, sent or received, so they go no further.
     """
     if isinstance(exc, httpcore.ProxyError):
-        return TransportError(f"the proxy refused to connect: {exc}")
+        return TransportError(f"the proxy refused to connect (status {str(exc)[:3]})")
     if isinstance(exc, httpcore.LocalProtocolError):
         return LocalProtocolError("the request cannot be written as HTTP/1.1")
-    if isinstance(exc, httpcore.RemoteProtocolError):
-        if wire.at_eof or wire.broken:
-            return TransportError("the server closed the connection before its answer was complete")
-        return RemoteProtocolError("the answer is not valid HTTP/1.1")
-    return None
+    if not isinstance(exc, httpcore.RemoteProtocolError):
+        return None
+    if wire.unsent:
+        return _unasked()
+    if wire.at_eof or wire.broken:
+        return TransportError("the server closed the connection before its answer was complete")
+    return RemoteProtocolError("the answer is not valid HTTP/1.1")
+
+
+def _unasked() -> NotSentError:
+    return NotSentError("a kept connection held bytes that nobody had asked for")
 
 
 class HttpxResponse:
@@ -270,9 +276,7 @@ class HttpxResponse:
         "status",
     )
 
-    def __init__(
-        self, answer: httpcore.Response, connection: _Connection, pool: ConnectionPool[_Connection]
-    ) -> None:
+    def __init__(self, answer: httpcore.Response, connection: _Connection, pool: ConnectionPool[_Connection]) -> None:
         self.status: int = answer.status
         self.headers: Sequence[tuple[bytes, bytes]] = answer.headers
         self._answer = answer

@@ -166,14 +166,18 @@ class ConnectionPool(Generic[ConnectionT]):
 
     async def _take_idle(self, origin: Origin) -> ConnectionT | None:
         """The connection to ``origin`` that was used last and is still alive, if there is one."""
-        for position in range(len(self._idle) - 1, -1, -1):
-            connection = self._idle[position][1]
-            if connection.origin != origin:
-                continue
-            del self._idle[position]
+        while (connection := self._pop_idle(origin)) is not None:
             if connection.is_alive():
                 return connection
             await connection.aclose()
+        return None
+
+    def _pop_idle(self, origin: Origin) -> ConnectionT | None:
+        for position in range(len(self._idle) - 1, -1, -1):
+            if self._idle[position][1].origin == origin:
+                connection = self._idle[position][1]
+                del self._idle[position]
+                return connection
         return None
 
     async def _open(self, origin: Origin) -> ConnectionT:

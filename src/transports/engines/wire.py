@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import select
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.abc
@@ -64,7 +64,7 @@ class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
         """Connect; the wire is the stream that httpcore asked for."""
         try:
             stream = await anyio.connect_tcp(host, port)
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # UnicodeError: the host is no name that can be looked up
             raise TransportError(f"could not connect: {_reason(exc)}") from exc
         self._stream = stream
         self._socket = stream.extra(anyio.abc.SocketAttribute.raw_socket)
@@ -101,9 +101,7 @@ class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
             self.at_eof = True
             return b""
         except _BROKEN as exc:
-            raise TransportError(
-                f"the connection broke before the answer was complete: {_reason(exc)}"
-            ) from exc
+            raise TransportError(f"the connection broke before the answer was complete: {_reason(exc)}") from exc
 
     async def _flush(self, stream: anyio.abc.ByteStream) -> None:
         data = b"".join(self._unsent)
@@ -134,10 +132,11 @@ class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
 
 def _reason(exc: BaseException) -> str:
     """What the operating system, or OpenSSL, said; it names addresses, never credentials."""
-    root: BaseException = exc
-    while root.__cause__ is not None:
-        root = root.__cause__
-    return str(root) or "the other side closed the connection"
+    if isinstance(exc, BaseExceptionGroup):  # a host with several addresses, none of which answered
+        return _reason(cast("BaseExceptionGroup[BaseException]", exc).exceptions[0])
+    if exc.__cause__ is not None:
+        return _reason(exc.__cause__)
+    return str(exc) or "the other side closed the connection"
 
 
 def _is_readable(descriptor: int) -> bool:
