@@ -46,9 +46,7 @@ class Challenge:
     """
 
     scheme: str
-    parameters: Mapping[str, str] = field(
-        default=MappingProxyType({}), converter=_read_only, repr=redact_names
-    )
+    parameters: Mapping[str, str] = field(default=MappingProxyType({}), converter=_read_only, repr=redact_names)
     token68: str | None = field(default=None, repr=False)
 
     def __reduce__(self) -> tuple[type[Challenge], tuple[str, dict[str, str], str | None]]:

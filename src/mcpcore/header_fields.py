@@ -53,9 +53,7 @@ def encode_value(value: str) -> bytes:
     :raises ValueError: if it cannot be sent.  The message does not hold it.
     """
     if _VALUE.fullmatch(value) is None:
-        raise ValueError(
-            "a header value has visible characters up to U+00FF, and spaces and tabs only between them"
-        )
+        raise ValueError("a header value has visible characters up to U+00FF, and spaces and tabs only between them")
     return value.encode("latin-1")
 
 

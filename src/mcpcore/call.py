@@ -1,0 +1,98 @@
+"""One call: on whose behalf it is made, and what it holds until it ends.
+
+A call is what a user asked for: list the tools, call one.  It may take many HTTP requests (the probe for the era, a
+handshake, pages, retries), and all of them belong to one identity.  That identity is fixed once: by the call's
+principal or, without one, by the first headers that are resolved for it; and it stays for the whole call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcpcore.context import CallContext
+    from mcpcore.http_sse import EventStream
+    from mcpcore.partitions import Partition
+    from mcpcore.pipeline import Resolution
+    from mcpcore.requests import Outbound
+    from mcpcore.session import Session
+    from mcpcore.state import ClientState
+    from mcpcore.tools import Progress
+
+
+@define(eq=False)
+class Call:
+    """What one call holds.
+
+    :ivar context: what the caller said.
+    :ivar on_progress: the caller's handler for progress, or None.
+    :ivar sent: the request whose answer is awaited, so that it can be cancelled.
+    :ivar own_session: a session that serves this call alone and ends with it.
+    :ivar own_stream: the same for an event stream.
+    """
+
+    state: ClientState
+    context: CallContext = field(repr=False)
+    on_progress: Callable[[Progress], Any] | None = field(default=None, repr=False)
+    sent: Outbound | None = field(default=None, init=False, repr=False)
+    own_session: Session | None = field(default=None, init=False, repr=False)
+    own_stream: EventStream | None = field(default=None, init=False, repr=False)
+    _partition: Partition | None = field(default=None, init=False, repr=False)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known whose call this is."""
+        return self._partition is not None
+
+    @property
+    def partition(self) -> Partition:
+        """The partition of the call's identity; there is one as soon as any headers were resolved."""
+        assert self._partition is not None
+        return self._partition
+
+    def begin(self) -> None:
+        """Start the call: a principal says at once whose it is."""
+        if self._partition is None and self.context.principal is not None:
+            self._settle(self.state.partitions.of_principal(self.context.principal))
+
+    def heir(self) -> Call:
+        """Another call of the same identity, which takes over what has to be ended in order."""
+        heir = Call(self.state, self.context)
+        heir.own_session, self.own_session = self.own_session, None
+        if self._partition is not None:
+            heir._settle(self._partition)
+        return heir
+
+    def settle(self, resolution: Resolution) -> None:
+        """Fix the identity of a call without a principal by its first resolution."""
+        if self._partition is not None:
+            return
+        partitions = self.state.partitions
+        if self.state.opaque_identity:
+            self._settle(partitions.of_nobody())
+        else:
+            self._settle(partitions.of_identity(resolution.identity()))
+
+    def owns(self, resolution: Resolution) -> bool:
+        """Whether what is opened with ``resolution`` may be kept for other calls of this call's partition."""
+        partition = self.partition
+        if partition.principal is not None:
+            return True
+        return partition.key == self.state.partitions.identity_key(resolution.identity())
+
+    def _settle(self, partition: Partition) -> None:
+        partition.users += 1
+        self._partition = partition
+
+    def release(self) -> None:
+        """End the call: nothing of it stays behind."""
+        if self._partition is not None:
+            self._partition.users -= 1
+            self._partition = None
+        if self.own_stream is not None:
+            self.own_stream.close()
+            self.own_stream = None

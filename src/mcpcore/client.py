@@ -1,0 +1,266 @@
+"""The front of the pure half: one MCP endpoint, and what can be asked of it.
+
+A :class:`Client` holds what it was configured with and what it has learned, by identity.  Each of its methods starts
+one call, and returns it as an :class:`~mcpcore.operation.Operation` for a driver to drive.  Nothing is sent, and no
+resolver is asked, before the first ``next_command``.
+
+A client belongs to one event loop, or one thread; it is neither thread-safe nor fork-safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from mcpcore import rpc
+from mcpcore.call import Call
+from mcpcore.context import CallContext
+from mcpcore.endpoint import Endpoint
+from mcpcore.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from mcpcore.limits import Limits
+from mcpcore.operation import Operation
+from mcpcore.partitions import Discovery, Partitions
+from mcpcore.pipeline import HeaderPipeline
+from mcpcore.revisions import HTTP_SSE, Era, revision_named
+from mcpcore.session import terminate
+from mcpcore.shapes import as_list
+from mcpcore.state import ClientState, Redirects, Transport, Verdict
+from mcpcore.tools import CallToolResult, Tool
+from mcpcore.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from mcpcore.context import Resolver
+    from mcpcore.requests import Flow
+    from mcpcore.revisions import Revision
+    from mcpcore.tools import Progress
+
+    TransportName = Literal["http", "sse", "auto"]
+    RedirectPolicy = Literal["never", "same-origin"]
+
+_log = logging.getLogger("mcpcore")
+_NOBODY = CallContext()
+_OWN_METHODS = frozenset({"initialize", "notifications/initialized", "notifications/cancelled"})
+
+
+@final
+class Client:
+    """One MCP endpoint, used on behalf of any number of identities.
+
+    :param url: the server's URL, http or https, without userinfo.
+    :param type: which transports to try: ``"http"`` (Streamable HTTP), ``"sse"`` (HTTP+SSE of 2024-11-05), or
+        ``"auto"`` (the one, then the other).
+    :param headers: static headers, sent with every request.
+    :param auth_token: a static bearer token, short for an ``Authorization`` header.
+    :param get_headers: a resolver, or several, asked for headers for each single request; see
+        :class:`~mcpcore.context.RequestContext`.
+    :param forward: which of a call's ``request_headers`` are sent on, by name.
+    :param protocol_version: the one revision to speak; None finds out.
+    :param limits: the client's bounds.
+    :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
+    :param allow_insecure_http: whether headers may go over plain http to another machine.
+    :param client_info: what the client calls itself: at least ``name`` and ``version``.
+    :param digest_key: the secret that identities are hashed with; drawn at random if None.
+    :param opaque_identity: whether requests may carry an identity that resolvers do not show; calls without a principal
+        then share nothing.
+    :raises ConfigurationError: if the configuration can never work.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        type: TransportName = "http",
+        headers: Mapping[str, str] | None = None,
+        auth_token: str | None = None,
+        get_headers: Resolver | Sequence[Resolver] | None = None,
+        forward: Iterable[str] = (),
+        protocol_version: str | None = None,
+        limits: Limits | None = None,
+        redirects: RedirectPolicy = "never",
+        allow_insecure_http: bool = False,
+        client_info: Mapping[str, Any] | None = None,
+        digest_key: bytes | None = None,
+        opaque_identity: bool = False,
+    ) -> None:
+        endpoint = Endpoint.parse(url)
+        transport = Transport(type)
+        pinned = None if protocol_version is None else revision_named(protocol_version)
+        self.limits = limits or Limits()
+        self._state = ClientState(
+            endpoint=endpoint,
+            transport=transport,
+            pipeline=HeaderPipeline.configure(
+                endpoint,
+                user_agent=f"mcpcore/{__version__}",
+                headers=headers,
+                auth_token=auth_token,
+                resolvers=_resolvers(get_headers),
+                forward=forward,
+                allow_insecure_http=allow_insecure_http,
+            ),
+            limits=self.limits,
+            redirects=Redirects(redirects),
+            client_info=dict(client_info or {"name": "mcpcore", "version": __version__}),
+            capabilities={},
+            pinned=pinned,
+            opaque_identity=opaque_identity,
+            partitions=Partitions(digest_key or os.urandom(32), self.limits),
+            verdict=_fixed_verdict(transport, pinned),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._state.endpoint.name}>"
+
+    @property
+    def server(self) -> str:
+        """The server's origin and path."""
+        return self._state.endpoint.name
+
+    def open(self, *, context: CallContext = _NOBODY) -> Operation[Discovery]:
+        """Do now what an identity's first call would do first: find the era, and open a session if there are any."""
+        call = self._call(context)
+        return Operation("open", call, rpc.open_(call))
+
+    def list_tools(self, *, context: CallContext = _NOBODY) -> Operation[list[Tool]]:
+        """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).
+
+        A definition that cannot be used is left out with a warning.
+        """
+        call = self._call(context)
+        return Operation("tools/list", call, _list_tools(call))
+
+    def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        context: CallContext = _NOBODY,
+        on_progress: Callable[[Progress], Any] | None = None,
+    ) -> Operation[CallToolResult]:
+        """Call a tool (2026-07-28, "Tools", Calling Tools).
+
+        :param on_progress: is called with each :class:`~mcpcore.tools.Progress`, in order, before the call returns;
+            may be an async function.
+        """
+        call = self._call(context, on_progress)
+        params: dict[str, Any] = {"name": name}
+        if arguments is not None:
+            params["arguments"] = dict(arguments)
+        return Operation(f"tools/call {name!r}", call, _call_tool(call, params))
+
+    def ping(self, *, context: CallContext = _NOBODY) -> Operation[None]:
+        """See whether the server answers this identity.
+
+        Revision 2026-07-28 has no ``ping``; there it is ``server/discover`` that must be answered.
+        """
+        call = self._call(context)
+        return Operation("ping", call, rpc.ping(call))
+
+    def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: CallContext = _NOBODY,
+        on_progress: Callable[[Progress], Any] | None = None,
+    ) -> Operation[dict[str, Any]]:
+        """Make any request, and return its result as received.
+
+        :raises LocalProtocolError: if the method is one that the client sends by itself.
+        """
+        call = self._call(context, on_progress)
+        return Operation(method, call, rpc.request(call, _public(method), dict(params or {})))
+
+    def notify(
+        self, method: str, params: Mapping[str, Any] | None = None, *, context: CallContext = _NOBODY
+    ) -> Operation[None]:
+        """Send any notification; the modern era has none from client to server.
+
+        :raises LocalProtocolError: if the method is one that the client sends by itself.
+        """
+        call = self._call(context)
+        return Operation(method, call, rpc.notify(call, _public(method), dict(params or {})))
+
+    def close(self) -> list[Operation[None]]:
+        """Forget every identity and end what the server holds for them.
+
+        :returns: one operation for each session to end.  Drive them all, within ``limits.goodbye`` seconds together;
+            leaving them undone harms nobody but the server.
+        """
+        goodbyes: list[Operation[None]] = []
+        for partition in self._state.partitions.all():
+            if partition.stream is not None:
+                partition.stream.close()
+            # Without a principal there is nobody left to resolve headers for.
+            if partition.session is not None and (partition.principal or not self._state.pipeline.resolvers):
+                call = self._call(CallContext(principal=partition.principal))
+                goodbyes.append(Operation("the end of a session", call, terminate(call, partition.session)))
+        self._state.partitions.clear()
+        return goodbyes
+
+    def _call(self, context: CallContext, on_progress: Callable[[Progress], Any] | None = None) -> Call:
+        return Call(self._state, context, on_progress)
+
+
+def _resolvers(get_headers: Resolver | Sequence[Resolver] | None) -> tuple[Resolver, ...]:
+    if get_headers is None:
+        return ()
+    return (get_headers,) if callable(get_headers) else tuple(get_headers)
+
+
+def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | None:
+    """The verdict that a user's configuration leaves no doubt about, or None.
+
+    :raises ConfigurationError: if it contradicts itself.
+    """
+    if transport is Transport.SSE:
+        if pinned is not None and pinned.era is Era.MODERN:
+            raise ConfigurationError(f"HTTP+SSE cannot carry revision {pinned.name}")
+        return Verdict(pinned or HTTP_SSE, http_sse=True)
+    if pinned is None or (transport is Transport.AUTO and pinned.era is Era.HANDSHAKE):
+        return None
+    return Verdict(pinned)
+
+
+def _public(method: str) -> str:
+    if method in _OWN_METHODS:
+        raise LocalProtocolError(f"{method} is sent by the client itself, when it is due")
+    return method
+
+
+def _list_tools(call: Call) -> Flow[list[Tool]]:
+    tools: list[Tool] = []
+    cursors: set[str] = set()
+    params: dict[str, Any] = {}
+    for _ in range(call.state.limits.pages):
+        result = yield from rpc.request(call, "tools/list", params)
+        tools += _read_tools(call, result)
+        cursor = result.get("nextCursor")
+        if not isinstance(cursor, str) or not cursor:
+            return tools
+        if cursor in cursors:
+            raise RemoteProtocolError("the pages of the list lead back to one that was read already")
+        cursors.add(cursor)
+        params = {"cursor": cursor}
+    raise call.state.limits.exceeded("pages", "the list has too many pages")
+
+
+def _read_tools(call: Call, result: dict[str, Any]) -> list[Tool]:
+    """The usable tools of one page; one bad definition does not keep the others from being used."""
+    page = as_list(result.get("tools"))
+    if page is None:
+        raise RemoteProtocolError("the list of tools is not a list")
+    tools: list[Tool] = []
+    for raw in page:
+        try:
+            tools.append(Tool.from_json(raw))
+        except RemoteProtocolError as error:
+            _log.warning("%s: a tool is left out: %s", call.state.endpoint.name, error.message)
+    return tools
+
+
+def _call_tool(call: Call, params: dict[str, Any]) -> Flow[CallToolResult]:
+    return CallToolResult.from_json((yield from rpc.request(call, "tools/call", params)))

@@ -1,0 +1,128 @@
+"""What an operation asks of its driver, and how each is answered.
+
+An operation of the pure half never does anything: it hands out a command, and goes on when the command is answered.
+This table is the whole contract between the core and a driver.
+
+===================== ==========================================================================================
+command               answered by
+===================== ==========================================================================================
+:class:`ResolveHeaders` ``headers_resolved(mapping_or_None)`` or ``resolver_failed(exception)``
+:class:`SendRequest`    ``receive_head(status, headers)`` or ``request_failed(error)``
+:class:`ReceiveData`    ``receive_data(chunk)``, ``receive_end()`` or ``request_failed(error)``
+:class:`EndResponse`    ``response_ended()``
+:class:`WaitFor`        ``signalled()``
+:class:`Deliver`        ``delivered()``
+:class:`StartReader`    ``reader_started()``
+:class:`Complete`       nothing: the operation is over, and its result is in the command
+===================== ==========================================================================================
+
+A failed operation has no command: ``next_command`` raises its error.
+
+Responses nest: while one is being read, an operation may send another request (to answer the server).  ``ReceiveData``
+and ``EndResponse`` always speak of the response whose head came last among those not yet ended.  A response ends by
+``receive_end()``, ``request_failed()``, ``EndResponse`` or ``StartReader``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from mcpcore.redaction import redact_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcpcore.context import RequestContext, RequestKind, Resolver
+    from mcpcore.http_sse import EventStream
+    from mcpcore.signals import Signal
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+def _redact_header_list(headers: tuple[tuple[bytes, bytes], ...]) -> str:
+    return "[" + ", ".join(name.decode("latin-1") for name, _ in headers) + "]"
+
+
+@frozen
+class ResolveHeaders:
+    """Call ``resolver(context)``, await the result if it is awaitable, and hand it back."""
+
+    resolver: Resolver = field(repr=False)
+    context: RequestContext
+
+
+@frozen
+class SendRequest:
+    """Send one HTTP request exactly as it is: these headers and no others, but for framing; follow no redirect.
+
+    ``headers`` lack only ``Host``, ``Content-Length`` and ``Connection``, which are the engine's.
+    """
+
+    method: str
+    url: str = field(repr=redact_url)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=_redact_header_list)
+    body: bytes = field(repr=False)
+    kind: RequestKind
+    rpc_method: str | None = None
+    rpc_name: str | None = None
+    attempt: int = 1
+    principal: str | None = field(default=None, repr=False)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the response is expected to stay open, so that it must not take a connection that calls need."""
+        return self.method == "GET"
+
+
+@frozen
+class ReceiveData:
+    """Read more of the response's body."""
+
+
+@frozen
+class EndResponse:
+    """The rest of the response is not needed.
+
+    With ``drain``, read it to its end if that comes within ``limits.drain`` seconds and ``limits.drain_bytes``, so that
+    the connection can be used again; otherwise, or without it, close it.
+    """
+
+    drain: bool
+
+
+@frozen
+class WaitFor:
+    """Wait until ``signal`` is raised."""
+
+    signal: Signal
+
+
+@frozen
+class Deliver:
+    """Call the user's ``handler(value)``, and await the result if it is awaitable."""
+
+    handler: Callable[[Any], Any] = field(repr=False)
+    value: Any = field(repr=False)
+
+
+@frozen
+class StartReader:
+    """Hand the open response to a reader task of the client's own, which feeds ``stream`` until one of them ends.
+
+    The reader calls ``stream.receive_data(chunk)`` for each chunk, then ``stream.receive_end()`` or
+    ``stream.request_failed(error)``; it stops early, and closes the response, once ``stream.closed`` is raised.
+    """
+
+    stream: EventStream
+
+
+@frozen
+class Complete(Generic[T_co]):
+    """The operation is over; ``result`` is what it was for."""
+
+    result: T_co = field(repr=False)
+
+
+Command = ResolveHeaders | SendRequest | ReceiveData | EndResponse | WaitFor | Deliver | StartReader

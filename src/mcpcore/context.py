@@ -1,0 +1,124 @@
+"""Who a call is for, and what a resolver sees of one request.
+
+Two values, both immutable, because they cross from the caller to resolvers that may run at any later moment:
+
+* :class:`CallContext` is what the *caller* says about one call.  It is a snapshot: header names are lower-cased and the
+  mapping is copied, so that nothing the caller does afterwards changes what a resolver reads.
+* :class:`RequestContext` is what a *resolver* is told about one outbound HTTP request.  It is made for that request
+  alone.
+
+Nothing in here is remembered by the client after the call has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import field, frozen
+
+from mcpcore.errors import ConfigurationError
+from mcpcore.redaction import redact_names, redact_url
+
+if TYPE_CHECKING:
+    from mcpcore.challenges import Challenge
+
+Resolver: TypeAlias = Callable[["RequestContext"], "Mapping[str, str] | Awaitable[Mapping[str, str] | None] | None"]
+"""What a user gives as ``get_headers``: plain or async, it returns headers for one request, or None for none."""
+
+
+class RequestKind(Enum):
+    """What an outbound HTTP request is for."""
+
+    DISCOVER = "discover"
+    """``server/discover``: which revisions the server speaks."""
+    INITIALIZE = "initialize"
+    """The handshake that opens a session."""
+    NOTIFICATION = "notification"
+    """A JSON-RPC notification."""
+    REQUEST = "request"
+    """A JSON-RPC request of the user's."""
+    RESPONSE = "response"
+    """The answer to a request of the server's."""
+    LISTEN = "listen"
+    """A GET that opens an event stream."""
+    RESUME = "resume"
+    """A GET that takes up a broken event stream."""
+    TERMINATE = "terminate"
+    """The DELETE that ends a session."""
+
+
+def _check_principal(_context: object, _attribute: object, principal: Any) -> None:
+    # The annotation already says so, but a principal decides who may read what: an empty or odd one fails closed.
+    if principal is not None and not (isinstance(principal, str) and principal):
+        raise ConfigurationError("a principal is a non-empty string, or None")
+
+
+def _snapshot(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({name.lower(): value for name, value in headers.items()})
+
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@frozen(kw_only=True)
+class CallContext:
+    """What the caller says about one call: on whose behalf it is made, and what resolvers may look at.
+
+    :param principal: the authorization context of the call, from *authentication* and never from the request: tenant,
+        user and, where tokens differ in scope, the scope.  All tokens brought under one principal have the same rights.
+        A principal keeps its session while its tokens rotate.  None means that the identity is whatever the headers
+        say.
+    :param request_headers: the inbound request's headers, for resolvers to read; names are lower-cased, and the mapping
+        is copied.
+    :param user: any object, for resolvers to read.
+    :param input: any object, for resolvers to read.
+    :raises ConfigurationError: if ``principal`` is empty or not a string.
+    """
+
+    principal: str | None = field(default=None, validator=_check_principal)
+    request_headers: Mapping[str, str] = field(default=_NO_HEADERS, converter=_snapshot, repr=redact_names)
+    user: Any = field(default=None, repr=False)
+    input: Any = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class RequestContext:
+    """What a resolver is told about the one HTTP request that it resolves headers for.
+
+    A resolver is called with it once for each request; it returns the headers to add, or None for none.
+
+    :ivar mcp_server_url: the server's URL as it was configured, unchanged.
+    :ivar url: the URL that this request goes to.
+    :ivar http_method: ``POST``, ``GET`` or ``DELETE``.
+    :ivar kind: what the request is for.
+    :ivar rpc_method: the JSON-RPC method in its body, or None.
+    :ivar rpc_name: the tool, prompt or resource that it names, or None.
+    :ivar request_id: the JSON-RPC id in its body, or None.
+    :ivar body: the exact bytes of its body, for signing.
+    :ivar attempt: 1, or 2 after a 401 to this very request.
+    :ivar challenge: what that 401 asked for, or None.
+    :ivar headers: what the steps before this resolver produced; names are lower-cased, protocol-owned ones are not in
+        it.
+    :ivar protocol_version: the revision spoken, or None before it is known.
+    :ivar principal: see :class:`CallContext`, as are ``request_headers``, ``user`` and ``input``.
+    """
+
+    mcp_server_url: str = field(repr=redact_url)
+    url: str = field(repr=redact_url)
+    http_method: str
+    kind: RequestKind
+    rpc_method: str | None = None
+    rpc_name: str | None = None
+    request_id: int | str | None = None
+    body: bytes = field(default=b"", repr=False)
+    attempt: int = 1
+    challenge: Challenge | None = None
+    headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=redact_names)
+    protocol_version: str | None = None
+    principal: str | None = None
+    request_headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=redact_names)
+    user: Any = field(default=None, repr=False)
+    input: Any = field(default=None, repr=False)

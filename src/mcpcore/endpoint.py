@@ -1,0 +1,88 @@
+"""One MCP server, as its user named it: where requests go, and how far headers may travel.
+
+The *origin* (scheme, host, port) is the boundary of the auth contract: configured and resolved headers go to the
+endpoint's origin and to no other.  So a URL that the server hands out, in a redirect or in an ``endpoint`` event, is
+resolved and compared here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from attrs import field, frozen
+
+from mcpcore.errors import ConfigurationError
+from mcpcore.redaction import redact_url
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
+_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int] | None:
+    """The origin of a URL that headers could be sent to, or None if there is none."""
+    try:
+        port = parts.port
+    except ValueError:
+        return None
+    scheme, host = parts.scheme, parts.hostname
+    if scheme not in _DEFAULT_PORTS or not host or parts.username is not None or parts.password is not None:
+        return None
+    return scheme, host, port if port is not None else _DEFAULT_PORTS[scheme]
+
+
+@frozen
+class Endpoint:
+    """The configured URL of one MCP server.
+
+    :ivar configured: the URL as the user wrote it.
+    :ivar url: what requests are sent to: the same without its fragment.
+    :ivar name: origin and path, to name the server by.
+    :ivar is_private: whether headers can be sent there without being read on the way: https, or this very machine.
+    """
+
+    configured: str = field(repr=redact_url)
+    url: str = field(repr=False)
+    name: str = field(repr=False)
+    is_private: bool = field(repr=False)
+    _origin: tuple[str, str, int] = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint:
+        """Read the URL that a user configured.
+
+        :raises ConfigurationError: if it is not an absolute http or https URL, or carries userinfo.
+        """
+        if _NOT_IN_URL.search(url):
+            raise ConfigurationError("the server's URL contains white space, control characters or a backslash")
+        try:
+            parts = urlsplit(url)
+        except ValueError as exc:
+            raise ConfigurationError("the server's URL cannot be parsed") from exc
+        if "@" in parts.netloc:
+            raise ConfigurationError(
+                "the server's URL carries userinfo; give credentials as auth_token= or headers=", server=redact_url(url)
+            )
+        origin = _origin(parts)
+        if origin is None:
+            raise ConfigurationError(
+                "the server's URL must be absolute and http or https, with a valid port", server=redact_url(url)
+            )
+        is_private = origin[0] == "https" or _LOOPBACK.fullmatch(origin[1]) is not None
+        return cls(url, parts._replace(fragment="").geturl(), redact_url(url), is_private, origin)
+
+    def resolve(self, base: str, reference: str) -> str | None:
+        """The absolute URL that ``reference`` means at ``base``, or None if it leaves this endpoint's origin."""
+        if _NOT_IN_URL.search(reference):
+            return None
+        try:
+            target = urljoin(base, reference)
+            parts = urlsplit(target)
+        except ValueError:
+            return None
+        return parts._replace(fragment="").geturl() if _origin(parts) == self._origin else None

@@ -1,0 +1,198 @@
+"""Every error that a user of mcpcore can meet.
+
+One root, :class:`McpError`, so that ``except McpError`` is enough; below it one type for each thing a caller would do
+next.  What went wrong *here* (:class:`LocalProtocolError`, :class:`HeaderResolverError`) and what went wrong *there*
+(:class:`RemoteProtocolError`, :class:`RpcError`, :class:`HttpStatusError`) never share a type.
+
+An error says what happened, to which request, at which server.  Code deep in a parser knows only the first of these, so
+errors are raised bare and *located* on their way out, by the call that they end (:meth:`McpError.located`).  The server
+is named by origin and path alone and a header by its name alone: no message here ever holds a credential.
+
+All of them pickle, because workers report their failures to other processes.  ``Exception`` already pickles as
+``cls(*args)`` plus ``__dict__``; keeping the message the only positional argument and every other one optional is all
+that this needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from mcpcore.challenges import Challenge
+
+
+class McpError(Exception):
+    """The root of every error of this library.
+
+    :ivar server: the server's origin and path, never its query; empty while unknown.
+    :ivar request: what was asked of it, for instance ``tools/call 'search'``; empty while unknown.
+    """
+
+    def __init__(self, message: str = "", *, server: str = "", request: str = "") -> None:
+        super().__init__(message)
+        self.server = server
+        self.request = request
+
+    @property
+    def message(self) -> str:
+        """What happened, without the place."""
+        return str(self.args[0]) if self.args else ""
+
+    def located(self, server: str, request: str) -> Self:
+        """Say where this error belongs, unless something closer to it already did; return the error itself."""
+        self.server = self.server or server
+        self.request = self.request or request
+        return self
+
+    def __str__(self) -> str:
+        place = " to ".join(part for part in (self.request, self.server) if part)
+        return f"{place}: {self.message}" if place else self.message
+
+
+class LocalProtocolError(McpError):
+    """This program asked for something that the protocol, or this library's contract, does not allow.
+
+    Nothing was sent.  Mend the call: sending it again cannot help.
+    """
+
+
+class ConfigurationError(LocalProtocolError, ValueError):
+    """A client was configured in a way that can never work, found before anything was sent."""
+
+
+class HeaderResolverError(McpError):
+    """A header resolver raised, or returned headers that cannot be sent.  Nothing was sent.
+
+    ``__cause__`` holds the resolver's own exception, if it raised one.
+    """
+
+
+class RemoteProtocolError(McpError):
+    """The server sent something that the protocol does not allow, or that cannot be parsed."""
+
+
+class TransportError(McpError):
+    """The network failed: a connection could not be made, or broke before the answer was complete.
+
+    Whether the server acted on the request is unknown, unless it is a :class:`NotSentError`.
+    """
+
+
+class NotSentError(TransportError):
+    """The request certainly never left: a kept connection was found dead before the first byte.
+
+    Engines report this and never retry by themselves.  The call asks every resolver again and sends once more.
+    """
+
+
+class DeadlineExceeded(McpError, TimeoutError):
+    """The call's time ran out.  The timeout covers all that the call did: resolvers, handshake, retries, stream."""
+
+
+class LimitExceeded(McpError):
+    """A bound of :class:`~mcpcore.limits.Limits` was reached.
+
+    :ivar limit: the name of the field of ``Limits`` that says how much is allowed.
+    """
+
+    def __init__(self, message: str = "", *, limit: str = "", server: str = "", request: str = "") -> None:
+        super().__init__(message, server=server, request=request)
+        self.limit = limit
+
+
+class RpcError(McpError):
+    """The server answered with a JSON-RPC error.
+
+    :ivar code: the JSON-RPC error code.
+    :ivar data: what the server attached, as parsed JSON, or None.
+    """
+
+    def __init__(
+        self, message: str = "", *, code: int = 0, data: Any = None, server: str = "", request: str = ""
+    ) -> None:
+        super().__init__(message, server=server, request=request)
+        self.code = code
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (JSON-RPC error {self.code})"
+
+
+class HttpStatusError(McpError):
+    """The server answered with an HTTP status that is not an answer to an MCP message.
+
+    :ivar status: the HTTP status code.
+    :ivar retry_after: how many seconds the server asks to wait before another try, or None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        retry_after: float | None = None,
+        server: str = "",
+        request: str = "",
+    ) -> None:
+        super().__init__(message, server=server, request=request)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class UnauthorizedError(HttpStatusError):
+    """The server refused the credentials (401), also after a resolver that set ``Authorization`` was asked again.
+
+    :ivar challenges: the parsed ``WWW-Authenticate`` challenges of the last answer.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 401,
+        challenges: tuple[Challenge, ...] = (),
+        server: str = "",
+        request: str = "",
+    ) -> None:
+        super().__init__(message, status=status, server=server, request=request)
+        self.challenges = challenges
+
+
+class ForbiddenError(HttpStatusError):
+    """The server knows the credentials and refuses this request (403).  It is not sent again.
+
+    :ivar challenges: the parsed ``WWW-Authenticate`` challenges of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 403,
+        challenges: tuple[Challenge, ...] = (),
+        server: str = "",
+        request: str = "",
+    ) -> None:
+        super().__init__(message, status=status, server=server, request=request)
+        self.challenges = challenges
+
+
+class RedirectError(HttpStatusError):
+    """The server redirected, and following would break the contract about where headers may go.
+
+    :ivar location: the target's origin and path, without its query; empty if the answer named none.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        location: str = "",
+        server: str = "",
+        request: str = "",
+    ) -> None:
+        super().__init__(message, status=status, server=server, request=request)
+        self.location = location

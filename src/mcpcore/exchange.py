@@ -1,0 +1,245 @@
+"""One HTTP request and its response, from the head to the answer.
+
+Fed with a status, header fields and body bytes, an :class:`Exchange` yields what an MCP client wants to know: the
+messages that came before the answer, then the answer.  It doesn't matter whether the server chose a JSON body or an
+event stream (2026-07-28, "Streamable HTTP", Sending Messages), nor how the network cut the bytes.
+
+How to use it, in this order: ``receive_head`` once; then ``next_message`` until it returns None; then, unless ``over``,
+``receive_data``, ``receive_end`` or ``receive_failure`` with what came next, and ``next_message`` again.  Once it is
+``over`` look at ``answer`` and ``head``.
+
+Errors raised here end the exchange.  A response that breaks off is an error only where its answer was still to come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from mcpcore import jsonrpc
+from mcpcore.challenges import parse_challenges
+from mcpcore.errors import LimitExceeded, RemoteProtocolError, TransportError
+from mcpcore.header_fields import media_type, parse_retry_after
+from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.sse import SSEParser
+from mcpcore.transitions import EXCHANGE, ExchangeEvent, ExchangeState, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcpcore.challenges import Challenge
+    from mcpcore.limits import Limits
+
+_JSON = "application/json"
+_EVENT_STREAM = "text/event-stream"
+_OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
+_OPEN = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.REFUSED, ExchangeState.STREAM})
+_WANTED = frozenset({"content-type", "mcp-session-id", "location", "retry-after", "www-authenticate"})
+
+
+@frozen
+class Head:
+    """What matters of a response's head."""
+
+    status: int
+    media_type: str = ""
+    session_id: str | None = field(default=None, repr=False)
+    location: str | None = field(default=None, repr=False)
+    retry_after: float | None = None
+    challenges: tuple[Challenge, ...] = ()
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], limits: Limits) -> Head:
+    """Pick what matters out of a response's head.
+
+    :raises LimitExceeded: if the header fields are too many or too long.
+    :raises RemoteProtocolError: if the session id is not visible ASCII (2025-11-25, "Transports", Session Management).
+    """
+    found: dict[str, list[str]] = {}
+    count = size = 0
+    for raw_name, raw_value in headers:
+        count += 1
+        size += len(raw_name) + len(raw_value)
+        if (name := _text(raw_name).lower()) in _WANTED:
+            found.setdefault(name, []).append(_text(raw_value).strip())
+    if count > limits.header_count:
+        raise limits.exceeded("header_count", "the response has too many header fields")
+    if size > limits.header_bytes:
+        raise limits.exceeded("header_bytes", "the response's header fields are too long")
+    session_id = found.get("mcp-session-id", [None])[0]
+    if session_id is not None and not (session_id and all("\x21" <= c <= "\x7e" for c in session_id)):
+        raise RemoteProtocolError("the server's session id is empty or has characters other than visible ASCII")
+    retry_after = found.get("retry-after")
+    return Head(
+        status,
+        media_type(found.get("content-type", [""])[0]),
+        session_id,
+        found.get("location", [None])[0],
+        parse_retry_after(retry_after[0]) if retry_after else None,
+        parse_challenges(found.get("www-authenticate", ())),
+    )
+
+
+@define
+class Exchange:
+    """One HTTP request and its response.
+
+    :param request_id: the id of the JSON-RPC request that was sent, or None if no answer is expected.
+    :param batches: whether the revision permits batches.
+    :param listens: whether the response is to be an event stream for others to read.
+    :ivar head: what matters of the response's head, once received.
+    :ivar answer: the JSON-RPC response to the request, once received.
+    """
+
+    _limits: Limits = field(repr=False)
+    request_id: int | str | None = None
+    batches: bool = False
+    listens: bool = False
+    state: ExchangeState = field(default=ExchangeState.SENT, init=False)
+    head: Head = field(default=Head(0), init=False)
+    answer: Response | ErrorResponse | None = field(default=None, init=False, repr=False)
+    _parser: SSEParser | None = field(default=None, init=False, repr=False)
+    _body: list[bytes] = field(factory=list[bytes], init=False, repr=False)
+    _size: int = field(default=0, init=False)
+    _side: deque[Notification | Request] = field(factory=deque[Notification | Request], init=False, repr=False)
+    _seen: int = field(default=0, init=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether all that matters has been received."""
+        return self.state in _OVER
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more of the body may follow."""
+        return self.state in _OPEN
+
+    def receive_head(self, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
+        """Take the response's head.
+
+        :raises RemoteProtocolError: if such a response can't answer the request.
+        """
+        self.head = read_head(status, headers, self._limits)
+        event = self._classify()
+        self._advance(event)
+        if event is ExchangeEvent.STREAM_HEAD:
+            self._parser = SSEParser(self._limits)
+        elif event is ExchangeEvent.FAILURE:
+            raise RemoteProtocolError(self._complaint())
+
+    def _classify(self) -> ExchangeEvent:
+        status, kind = self.head.status, self.head.media_type
+        if status >= 400:
+            return ExchangeEvent.ERROR_HEAD if kind == _JSON else ExchangeEvent.EMPTY_HEAD
+        if status >= 300:
+            return ExchangeEvent.EMPTY_HEAD
+        if self.request_id is None and not self.listens:
+            return ExchangeEvent.EMPTY_HEAD
+        if kind == _EVENT_STREAM:
+            return ExchangeEvent.STREAM_HEAD
+        if kind in (_JSON, "") and not self.listens and status != 202:
+            return ExchangeEvent.JSON_HEAD
+        return ExchangeEvent.FAILURE
+
+    def _complaint(self) -> str:
+        kind = self.head.media_type or "no content type"
+        wanted = "an event stream" if self.listens else "an answer"
+        return f"the server sent status {self.head.status} with {kind} instead of {wanted}"
+
+    def receive_data(self, data: bytes) -> None:
+        """Take the next bytes of the body.
+
+        :raises LimitExceeded: if the body is too large.
+        """
+        self._advance(ExchangeEvent.DATA)
+        if self.state is ExchangeState.STREAM:
+            assert self._parser is not None
+            self._parser.receive_data(data)
+        elif self.state in (ExchangeState.JSON, ExchangeState.REFUSED):
+            self._collect(data)
+
+    def _collect(self, data: bytes) -> None:
+        self._size += len(data)
+        limit = "message_bytes" if self.state is ExchangeState.JSON else "error_body_bytes"
+        if self._size > getattr(self._limits, limit):
+            if self.state is ExchangeState.JSON:
+                raise self._limits.exceeded(limit, "the answer is too large")
+            # Whatever an error's body says, its status is what counts: stop reading rather than fail.
+            self._body.clear()
+            self._advance(ExchangeEvent.SURPLUS)
+            return
+        self._body.append(data)
+
+    def receive_end(self) -> None:
+        """Take note that the body is complete.
+
+        :raises RemoteProtocolError: if it is not an answer, or ended before the answer.
+        """
+        before = self.state
+        self._advance(ExchangeEvent.END)
+        if before is ExchangeState.JSON:
+            self._take(b"".join(self._body))
+            if self.answer is None:
+                raise RemoteProtocolError("the body has no response to this request")
+        elif before is ExchangeState.REFUSED:
+            self._take_refusal(b"".join(self._body))
+        elif before is ExchangeState.STREAM:
+            raise RemoteProtocolError("the event stream ended before the answer")
+
+    def receive_failure(self, error: TransportError) -> None:
+        """Take note that the connection broke.
+
+        :raises TransportError: the same error, if the answer was still to come.
+        """
+        self._advance(ExchangeEvent.FAILURE)
+        if self.state is ExchangeState.BROKEN:
+            raise error
+
+    def next_message(self) -> Notification | Request | None:
+        """The next message that came before the answer, or None if there is none yet.
+
+        :raises RemoteProtocolError: if the stream holds something that is not JSON-RPC.
+        :raises LimitExceeded: if a message is too large, or there are too many.
+        """
+        while not self._side and self.state is ExchangeState.STREAM and self._parser is not None:
+            event = self._parser.next_event()
+            if event is None:
+                return None
+            if event.event == "message":
+                self._take(event.data)
+                if self.answer is not None:
+                    self._advance(ExchangeEvent.ANSWER)
+        return self._side.popleft() if self._side else None
+
+    def _take(self, data: bytes) -> None:
+        """Sort the messages of one body or event: ours, to be handled, or not for us."""
+        for message in jsonrpc.decode(data, self._limits, batches=self.batches):
+            self._seen += 1
+            if self._seen > self._limits.stream_messages:
+                raise self._limits.exceeded("stream_messages", "too many messages before the answer")
+            if isinstance(message, Notification | Request):
+                self._side.append(message)
+            elif self.answer is None and self._is_ours(message):
+                self.answer = message
+
+    def _is_ours(self, message: Response | ErrorResponse) -> bool:
+        # An error without an id belongs to the exchange that it arrives in: the server could not read our id.
+        return message.id == self.request_id or (isinstance(message, ErrorResponse) and message.id is None)
+
+    def _take_refusal(self, data: bytes) -> None:
+        try:
+            messages = jsonrpc.decode(data, self._limits)
+        except (RemoteProtocolError, LimitExceeded):
+            return  # Not JSON-RPC, which an error's body need not be.
+        for message in messages:
+            if isinstance(message, ErrorResponse) and self._is_ours(message):
+                self.answer = message
+
+    def _advance(self, event: ExchangeEvent) -> None:
+        self.state = advance(EXCHANGE, self.state, event)

@@ -1,0 +1,70 @@
+"""Flights: one call does for several what all of them need.
+
+A handshake, or the probe for the era, is worth doing once when many calls need it at the same moment.  The first one
+*leads*: it takes off from a :class:`Runway`, and lands when its work has ended, well or badly.  The others *join*: they
+wait for the landing and look at what it left behind.  If they find what they need, good; if not, each takes its own
+turn in its own context, without joining again, so that a row of failing leaders can't delay anyone for long.
+
+Two rules keep identities apart.  A flight is claimed only after the claimant's resolvers have answered, so a resolver
+that hangs holds nobody up.  And a flight carries nothing: neither a result nor a failure goes from leader to follower.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define, field
+
+from mcpcore.commands import WaitFor
+from mcpcore.signals import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from mcpcore.commands import Command
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+
+@define(eq=False)
+class Runway:
+    """Where at most one flight at a time is in the air."""
+
+    flight: Signal | None = field(default=None, init=False)
+
+
+def fly(
+    runway: Runway,
+    look: Callable[[], T | None],
+    resolve: Callable[[], Generator[Command, Any, P]],
+    lead: Callable[[P], Generator[Command, Any, T]],
+) -> Generator[Command, Any, T]:
+    """Get what ``look`` finds, from another call's flight if there is one, else by ``lead``.
+
+    :param look: finds what is needed where a flight leaves it, or returns None.
+    :param resolve: resolves the headers of the first request of ``lead``.
+    :param lead: does the work with that resolution and leaves its outcome where ``look`` finds it.
+    """
+    may_join = True
+    while True:
+        if (found := look()) is not None:
+            return found
+        if runway.flight is not None and may_join:
+            may_join = False
+            yield WaitFor(runway.flight)
+            continue
+        resolution = yield from resolve()
+        # Others went on while the resolvers were working; what they did may make this resolution unnecessary.
+        if (found := look()) is not None:
+            return found
+        if runway.flight is None or not may_join:
+            break
+    if runway.flight is not None:
+        return (yield from lead(resolution))
+    flight = runway.flight = Signal()
+    try:
+        return (yield from lead(resolution))
+    finally:
+        runway.flight = None
+        flight.raise_()

@@ -1,0 +1,294 @@
+"""HTTP+SSE, the transport of 2024-11-05: one event stream for all answers, one POST for each message.
+
+The first event of the stream names the URL to post to; answers to every request of its identity then arrive on the
+stream, in any order (2024-11-05, "Transports", HTTP with SSE).  Somebody must keep reading it while calls come and go.
+So the call that opens an :class:`EventStream` sends the GET in its own context, then hands the response to a reader
+that only moves bytes.  The stream sorts what arrives into *mailboxes*, one for each request that waits; a call posts
+its request, waits at its mailbox, and handles what it finds there in its own context.
+
+When the stream ends, every request that waits on it fails, once, and the next call opens a new one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field
+
+from mcpcore import jsonrpc
+from mcpcore.commands import StartReader, WaitFor
+from mcpcore.context import RequestKind
+from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
+from mcpcore.flights import fly
+from mcpcore.jsonrpc import ErrorResponse, Message, Notification, Request, Response
+from mcpcore.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
+from mcpcore.session import Session, initialize_request, initialized_notification, opening
+from mcpcore.signals import Signal
+from mcpcore.sse import SSEParser
+from mcpcore.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
+
+if TYPE_CHECKING:
+    from mcpcore.call import Call
+    from mcpcore.endpoint import Endpoint
+    from mcpcore.limits import Limits
+    from mcpcore.pipeline import Resolution
+    from mcpcore.requests import Flow
+    from mcpcore.revisions import Revision
+    from mcpcore.sse import ServerSentEvent
+
+_GONE = frozenset({404, 410})
+
+
+@define(eq=False)
+class Mailbox:
+    """Where one request finds what the stream brought for it."""
+
+    _messages: deque[Message | McpError] = field(factory=deque[Message | McpError], init=False, repr=False)
+    _arrival: Signal = field(factory=Signal, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: Message | McpError) -> None:
+        """Leave a message, or the reason why there will be none."""
+        self._messages.append(message)
+        self._arrival.raise_()
+
+    def take(self) -> Flow[Message]:
+        """Wait for the next message.
+
+        :raises McpError: if there will be none.
+        """
+        while not self._messages:
+            self._arrival = Signal()
+            yield WaitFor(self._arrival)
+        message = self._messages.popleft()
+        if isinstance(message, McpError):
+            raise message
+        return message
+
+
+@define(eq=False)
+class EventStream:
+    """One identity's event stream.
+
+    A driver's reader feeds it with ``receive_data`` until the body ends (``receive_end``), the connection breaks
+    (``request_failed``) or ``closed`` is raised.
+
+    :ivar opened: is raised when the endpoint event has arrived, or never will.
+    :ivar closed: is raised when nobody needs the stream any more.
+    :ivar session: the session that it carries, once the server has named where to post.
+    :ivar failure: why it ended, or None.
+    """
+
+    _endpoint: Endpoint = field(repr=False)
+    _url: str = field(repr=False)
+    _revision: Revision
+    _limits: Limits = field(repr=False)
+    state: StreamState = field(default=StreamState.AWAITING_ENDPOINT, init=False)
+    session: Session | None = field(default=None, init=False)
+    failure: McpError | None = field(default=None, init=False)
+    opened: Signal = field(factory=Signal, init=False, repr=False)
+    closed: Signal = field(factory=Signal, init=False, repr=False)
+    _parser: SSEParser = field(init=False, repr=False)
+    _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._parser = SSEParser(self._limits)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether requests can be made on it."""
+        return self.state is StreamState.OPEN and self.session is not None and self.session.is_usable
+
+    @property
+    def open_session(self) -> Session:
+        """The session, of a stream that is usable."""
+        assert self.session is not None
+        return self.session
+
+    def receive_data(self, data: bytes) -> None:
+        """Take the next bytes of the stream.  What is wrong with them ends the stream, and raises nothing."""
+        try:
+            self._parser.receive_data(data)
+            while self.state is not StreamState.ENDED and (event := self._parser.next_event()) is not None:
+                self._handle(event)
+        except McpError as error:
+            self._end(error)
+
+    def receive_end(self) -> None:
+        """Take note that the server ended the stream."""
+        self._end(TransportError("the server ended the event stream"))
+
+    def request_failed(self, error: TransportError) -> None:
+        """Take note that the connection broke."""
+        self._end(error)
+
+    def lose(self) -> None:
+        """Take note that the server no longer knows where to send the stream's answers."""
+        self._end(TransportError("the server no longer knows this event stream"))
+
+    def close(self) -> None:
+        """Take note that nobody needs the stream any more."""
+        self._end(LocalProtocolError("the event stream was closed by this client"))
+
+    def expect(self, request_id: int | str) -> Mailbox:
+        """A mailbox for the answer to one request.
+
+        :raises LimitExceeded: if too many requests wait already.
+        :raises McpError: if the stream has ended.
+        """
+        if self.failure is not None:
+            raise copy(self.failure)
+        if len(self._mailboxes) >= self._limits.pending_requests:
+            raise self._limits.exceeded("pending_requests", "too many requests wait on this event stream")
+        mailbox = self._mailboxes[request_id] = Mailbox()
+        return mailbox
+
+    def forget(self, request_id: int | str) -> None:
+        """Remove a mailbox."""
+        self._mailboxes.pop(request_id, None)
+
+    def _handle(self, event: ServerSentEvent) -> None:
+        if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
+            self._locate(event.data)
+        elif event.event == "message" and self.state is StreamState.OPEN:
+            self._advance(StreamEvent.MESSAGE)
+            for message in jsonrpc.decode(event.data, self._limits):
+                self._sort(message)
+
+    def _locate(self, data: bytes) -> None:
+        """Learn where to post; the endpoint's own origin is as far as headers may go."""
+        url = self._endpoint.resolve(self._url, data.decode("utf-8", "replace").strip())
+        if url is None:
+            raise RemoteProtocolError("the server's endpoint event names another origin, which is refused")
+        self.session = Session(url, self._revision)
+        self._advance(StreamEvent.ENDPOINT)
+        self.opened.raise_()
+
+    def _sort(self, message: Message) -> None:
+        """Leave a message at the mailbox that it belongs to; what belongs nowhere is for nobody."""
+        match message:
+            case Response() | ErrorResponse():
+                mailbox = self._mailboxes.get(message.id) if message.id is not None else None
+            case Request():
+                # A request of the server's is handled by the call that has waited longest.
+                mailbox = next(iter(self._mailboxes.values()), None)
+            case Notification():
+                token = message.params.get("progressToken")
+                mailbox = self._mailboxes.get(token) if isinstance(token, int | str) else None
+        if mailbox is None:
+            return
+        if len(mailbox) >= self._limits.mailbox_messages:
+            raise self._limits.exceeded("mailbox_messages", "too many messages wait for one request")
+        mailbox.put(message)
+
+    def _end(self, error: McpError) -> None:
+        if self.state is StreamState.ENDED:
+            return
+        self._advance(StreamEvent.END)
+        self.failure = error
+        self.opened.raise_()
+        self.closed.raise_()
+        for mailbox in self._mailboxes.values():
+            mailbox.put(copy(error))
+
+    def _advance(self, event: StreamEvent) -> None:
+        self.state = advance(STREAM, self.state, event)
+
+
+def ensure_stream(call: Call, revision: Revision) -> Flow[EventStream]:
+    """The stream that this call is to use, opened if need be."""
+    if call.own_stream is not None and call.own_stream.is_usable:
+        return call.own_stream
+    request = Outbound(
+        kind=RequestKind.LISTEN,
+        url=call.state.endpoint.url,
+        http_method="GET",
+        headers=GET_HEADERS,
+    )
+    return (
+        yield from fly(
+            (yield from opening(call, request)),
+            look=lambda: _kept(call),
+            resolve=lambda: resolve(call, request),
+            lead=lambda resolution: _open(call, request, revision, resolution),
+        )
+    )
+
+
+def _kept(call: Call) -> EventStream | None:
+    stream = call.partition.stream
+    return stream if stream is not None and stream.is_usable else None
+
+
+def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
+    """Open a stream, shake hands on it, and keep it for whom it may serve."""
+    is_kept = call.owns(resolution)
+    exchange = yield from send(call, request, resolution)
+    if not exchange.is_open:
+        raise StreamRefused(refusal(exchange).located(call.state.endpoint.name, request.name))
+    stream = EventStream(call.state.endpoint, request.url, revision, call.state.limits)
+    yield StartReader(stream)
+    # Until it is known to be usable, the stream ends with this call, whatever happens.
+    call.own_stream = stream
+    yield WaitFor(stream.opened)
+    if stream.session is None:
+        assert stream.failure is not None
+        raise stream.failure.located(call.state.endpoint.name, request.name)
+    yield from _shake_hands(call, stream, stream.session)
+    if is_kept:
+        call.partition.stream, call.own_stream = stream, None
+    return stream
+
+
+class StreamRefused(Exception):
+    """The server did not open an event stream."""
+
+    def __init__(self, error: McpError) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _shake_hands(call: Call, stream: EventStream, session: Session) -> Flow[None]:
+    result = yield from ask(call, stream, initialize_request(call, session))
+    session.accept(result)
+    yield from post_message(call, stream, initialized_notification(session))
+    session.note(SessionEvent.CONFIRMED)
+
+
+def post_message(call: Call, stream: EventStream, outbound: Outbound) -> Flow[None]:
+    """Post one message; its answer, if it has one, comes on the stream."""
+    exchange = yield from send(call, evolve(outbound, answered_elsewhere=True))
+    if exchange.head.status in _GONE:
+        stream.lose()
+    if exchange.head.status >= 300:
+        raise refusal(exchange).located(call.state.endpoint.name, outbound.name)
+
+
+def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, Any]]:
+    """Post one request and wait for its answer on the stream.
+
+    :raises RpcError: if the answer is an error.
+    """
+    assert outbound.request_id is not None
+    mailbox = stream.expect(outbound.request_id)
+    try:
+        yield from post_message(call, stream, outbound)
+        call.sent = outbound
+        while True:
+            match (yield from mailbox.take()):
+                case Response(result=result):
+                    return result
+                case ErrorResponse(code=code, message=message, data=data):
+                    raise RpcError(message, code=code, data=data)
+                case side_message:
+                    yield from handle_message(call, outbound, side_message)
+    except McpError as error:
+        error.located(call.state.endpoint.name, outbound.name)
+        raise
+    finally:
+        call.sent = None
+        stream.forget(outbound.request_id)

@@ -1,0 +1,67 @@
+"""Everything is bounded, and every bound is here.
+
+One frozen class, so that the whole of what a client may use can be read, changed and tested in one place.  Sizes are in
+bytes, times in seconds, the rest are counts.  Whoever meets a bound raises :class:`~mcpcore.errors.LimitExceeded`
+through :meth:`Limits.exceeded`, naming the field, so that the message tells which number to change.
+"""
+
+from __future__ import annotations
+
+from attrs import fields, frozen
+
+from mcpcore.errors import LimitExceeded
+
+
+@frozen(kw_only=True)
+class Limits:
+    """The bounds of one client.  ``attrs.evolve(limits, pages=5)`` makes a changed copy."""
+
+    message_bytes: int = 16 * 1024 * 1024
+    """The largest JSON-RPC message accepted: a JSON body, or the data of one SSE event."""
+    sse_line_bytes: int = 16 * 1024 * 1024
+    """The longest line of an event stream."""
+    error_body_bytes: int = 64 * 1024
+    """How much of an HTTP error's body is read; what follows is not."""
+    json_depth: int = 128
+    """How deep arrays and objects may nest in a message."""
+    header_count: int = 256
+    """How many header fields a response may have."""
+    header_bytes: int = 64 * 1024
+    """How long all names and values of a response's header fields may be together."""
+    stream_messages: int = 100_000
+    """How many messages one exchange may carry before its answer."""
+    mailbox_messages: int = 1_000
+    """How many messages may wait for one call on an HTTP+SSE stream."""
+    pending_requests: int = 1_000
+    """How many requests may wait for their answer on one HTTP+SSE stream."""
+    pages: int = 1_000
+    """How many pages a listing may have."""
+    redirects: int = 5
+    """How many same-origin redirects one request may follow."""
+    handshakes: int = 8
+    """How often one call may open a session, join another's opening, or ask for the era again."""
+    partitions: int = 4_096
+    """How many principals' state is kept; the least recently used goes first, never one in use."""
+    anonymous_partitions: int = 256
+    """The same for identities without a principal, so that minted tokens cannot push principals out."""
+    connections: int = 100
+    """How many connections an engine of ours opens to serve calls; a further call waits its turn."""
+    streams: int = 100
+    """How many long-lived streams are open at once, apart from the connections that calls need."""
+    idle_connection: float = 15.0
+    """How many seconds an unused connection is kept."""
+    drain_bytes: int = 64 * 1024
+    """How much of a response may follow its answer before its connection is closed instead of kept."""
+    drain: float = 0.25
+    """How many seconds may pass while a response that has answered comes to its end."""
+    goodbye: float = 5.0
+    """How many seconds a cancellation notice, or all of a client's goodbyes together, may take."""
+
+    def __attrs_post_init__(self) -> None:
+        for attribute in fields(Limits):
+            if not getattr(self, attribute.name) > 0:
+                raise ValueError(f"limits.{attribute.name} must be positive")
+
+    def exceeded(self, limit: str, what: str) -> LimitExceeded:
+        """The error for reaching the field named ``limit``; ``what`` says what was too large or too many."""
+        return LimitExceeded(f"{what} (limits.{limit} is {getattr(self, limit)})", limit=limit)

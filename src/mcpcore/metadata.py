@@ -1,0 +1,67 @@
+"""What a request says about itself: ``_meta`` in its body, ``Mcp-*`` in its header.
+
+In the modern era every request carries its revision, its client and the client's capabilities (2026-07-28, "Overview",
+``_meta``), and mirrors a few body fields into headers so that intermediaries can route without parsing ("Streamable
+HTTP", Request Metadata).  A value that does not fit a header travels in the Base64 sentinel (Value Encoding).
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcpcore.revisions import Revision
+
+PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
+CLIENT_CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
+PROGRESS_TOKEN_KEY = "progressToken"
+
+_NAMED_BY: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+_PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
+_SENTINEL = ("=?base64?", "?=")
+
+
+def rpc_name(method: str, params: Mapping[str, Any]) -> str | None:
+    """The tool, prompt or resource that a request names, or None."""
+    field = _NAMED_BY.get(method)
+    name = params.get(field) if field else None
+    return name if isinstance(name, str) else None
+
+
+def encode_header_value(text: str) -> bytes:
+    """``text`` as a header value that any recipient decodes to the same text."""
+    opening, closing = _SENTINEL
+    if _PLAIN.fullmatch(text) and not (text.startswith(opening) and text.endswith(closing)):
+        return text.encode("ascii")
+    return f"{opening}{b64encode(text.encode()).decode('ascii')}{closing}".encode("ascii")
+
+
+def request_meta(
+    revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What every modern request of one client carries in ``_meta``."""
+    return {
+        PROTOCOL_VERSION_KEY: revision.name,
+        CLIENT_INFO_KEY: client_info,
+        CLIENT_CAPABILITIES_KEY: capabilities,
+    }
+
+
+def with_meta(params: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` with ``meta`` laid over their own ``_meta``."""
+    return {**params, "_meta": {**params.get("_meta", {}), **meta}} if meta else dict(params)
+
+
+def mirrored_headers(method: str, name: str | None) -> list[tuple[bytes, bytes]]:
+    """The standard request headers of a modern request."""
+    headers = [(b"mcp-method", encode_header_value(method))]
+    if name is not None:
+        headers.append((b"mcp-name", encode_header_value(name)))
+    return headers

@@ -1,0 +1,114 @@
+"""The modern era: every request stands alone, and says in its ``_meta`` all that the server needs to know.
+
+There is no session.  A server that speaks other revisions says which, and the request is made once more in one that
+both sides speak (2026-07-28, "Versioning and Compatibility", Protocol Version Negotiation).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcpcore import jsonrpc
+from mcpcore.context import RequestKind
+from mcpcore.errors import RemoteProtocolError
+from mcpcore.jsonrpc import ErrorResponse, Request, Response
+from mcpcore.metadata import (
+    PROGRESS_TOKEN_KEY,
+    SERVER_INFO_KEY,
+    mirrored_headers,
+    request_meta,
+    rpc_name,
+    with_meta,
+)
+from mcpcore.partitions import Discovery
+from mcpcore.requests import POST_HEADERS, Outbound, send
+from mcpcore.revisions import Era, Revision, newest
+from mcpcore.shapes import as_object, as_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from mcpcore.call import Call
+    from mcpcore.exchange import Exchange
+    from mcpcore.requests import Flow
+
+HEADER_MISMATCH = -32020
+MISSING_CLIENT_CAPABILITY = -32021
+UNSUPPORTED_PROTOCOL_VERSION = -32022
+MODERN_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_PROTOCOL_VERSION})
+"""The errors that only a modern server gives."""
+
+DISCOVER = "server/discover"
+
+
+def modern_request(
+    call: Call, revision: Revision, method: str, params: dict[str, Any], kind: RequestKind = RequestKind.REQUEST
+) -> Outbound:
+    """One request of the modern era (2026-07-28, "Streamable HTTP", Sending Messages and Request Metadata)."""
+    state = call.state
+    request_id = state.next_id()
+    meta = dict(request_meta(revision, state.client_info, state.capabilities))
+    if call.on_progress is not None:
+        meta[PROGRESS_TOKEN_KEY] = request_id
+    name = rpc_name(method, params)
+    return Outbound(
+        kind=kind,
+        url=state.endpoint.url,
+        headers=(
+            *POST_HEADERS,
+            (b"mcp-protocol-version", revision.name.encode("ascii")),
+            *mirrored_headers(method, name),
+        ),
+        body=jsonrpc.encode(Request(request_id, method, with_meta(params, meta))),
+        rpc_method=method,
+        rpc_name=name,
+        request_id=request_id,
+        revision=revision,
+    )
+
+
+def discover_request(call: Call, revision: Revision) -> Outbound:
+    """The request that tells which revisions a server speaks (2026-07-28, "Discovery")."""
+    return modern_request(call, revision, DISCOVER, {}, RequestKind.DISCOVER)
+
+
+def send_modern(
+    call: Call, revision: Revision, method: str, params: dict[str, Any], kind: RequestKind = RequestKind.REQUEST
+) -> Flow[Exchange]:
+    """Make one request; if the server wants another revision that we speak, once more in that one."""
+    exchange = yield from send(call, modern_request(call, revision, method, params, kind))
+    wanted = newest(Era.MODERN, supported_versions(exchange.answer))
+    if wanted is not None:
+        exchange = yield from send(call, modern_request(call, wanted, method, params, kind))
+    if isinstance(exchange.answer, Response):
+        check_complete(exchange.answer.result)
+        if kind is RequestKind.DISCOVER:
+            call.partition.discovery = read_discovery(exchange.answer.result)
+    return exchange
+
+
+def supported_versions(answer: Response | ErrorResponse | None) -> Collection[str]:
+    """The revisions that an answer names: a discovery's, or an unsupported-version error's.  Empty if it is neither."""
+    match answer:
+        case Response(result=result):
+            return as_texts(result.get("supportedVersions"))
+        case ErrorResponse(code=code, data={"supported": versions}) if code == UNSUPPORTED_PROTOCOL_VERSION:
+            return as_texts(versions)
+        case _:
+            return ()
+
+
+def check_complete(result: dict[str, Any]) -> None:
+    """Refuse a result that is not the final one (2026-07-28, "Overview", ResultType).
+
+    :raises RemoteProtocolError: if it asks for input that this client never offered, or is of an unknown type.
+    """
+    kind = result.get("resultType", "complete")
+    if kind != "complete":
+        raise RemoteProtocolError(f"the server sent a result of type {kind!r}, which this client did not offer to take")
+
+
+def read_discovery(result: dict[str, Any]) -> Discovery:
+    """Read the result of ``server/discover``."""
+    meta = as_object(result.get("_meta")) or {}
+    return Discovery.from_json(result, meta.get(SERVER_INFO_KEY))

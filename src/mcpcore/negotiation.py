@@ -1,0 +1,180 @@
+"""How is this server to be spoken to?  The search for its era, and what to do when the answer stops holding.
+
+The first call asks ``server/discover`` in the modern way.  What comes back is either proof that the server is modern,
+or a sign that it is not, or no sign at all (2026-07-28, "Streamable HTTP", Backward Compatibility).  After a sign
+that it is not, ``initialize`` is tried and, where the user allowed it, HTTP+SSE.  A *verdict* is recorded only on
+proof: a modern result or error, a successful ``initialize``, an ``endpoint`` event.  A refusal of credentials, a
+redirect, a server's fault and a failing network prove nothing.
+
+The verdict is the one thing that identities share, and the search for it the one flight that crosses partitions.
+When a verdict stops holding for one call, that call searches again by itself; the others keep what they have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mcpcore.errors import McpError
+from mcpcore.flights import fly
+from mcpcore.http_sse import StreamRefused, ensure_stream
+from mcpcore.jsonrpc import ErrorResponse, Response
+from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, read_discovery, supported_versions
+from mcpcore.requests import refusal, resolve, send
+from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
+from mcpcore.session import InitializeRefused, ensure_session
+from mcpcore.state import Transport, Verdict
+from mcpcore.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
+
+if TYPE_CHECKING:
+    from mcpcore.call import Call
+    from mcpcore.exchange import Exchange
+    from mcpcore.pipeline import Resolution
+    from mcpcore.requests import Flow
+
+_PROVES_NOTHING = frozenset({401, 403, 407, 408, 429})
+
+
+class VerdictBroken(Exception):
+    """An answer showed that the server is not what it was taken for."""
+
+    def __init__(self, error: McpError) -> None:
+        super().__init__()
+        self.error = error
+
+
+def is_foreign(exchange: Exchange) -> bool:
+    """Whether a refusal is one that a server gives to a request from an era that it does not speak."""
+    return 400 <= exchange.head.status < 500 and exchange.head.status not in _PROVES_NOTHING
+
+
+def is_modern_error(exchange: Exchange) -> bool:
+    """Whether the answer is an error that only a modern server gives."""
+    return isinstance(exchange.answer, ErrorResponse) and exchange.answer.code in MODERN_ERRORS
+
+
+def negotiate(call: Call) -> Flow[Verdict]:
+    """The verdict, from a search of this call's or of another's."""
+    state = call.state
+    if state.verdict is not None:
+        return state.verdict
+    request = discover_request(call, MODERN)
+    return (
+        yield from fly(
+            state.probing,
+            look=lambda: state.verdict,
+            resolve=lambda: resolve(call, request),
+            lead=lambda resolution: Search(call).run(resolution),
+        )
+    )
+
+
+def negotiate_again(call: Call, broken: VerdictBroken, verdict: Verdict) -> Flow[Verdict]:
+    """The verdict of a search by this call alone, after ``verdict`` stopped holding.
+
+    :raises McpError: what the call met, if the user has fixed the verdict or the search only confirms it.
+    """
+    if call.state.pinned is not None or call.state.transport is Transport.SSE:
+        raise broken.error
+    found = yield from Search(call).run(None)
+    if found == verdict:
+        raise broken.error
+    return found
+
+
+@define(eq=False)
+class Search:
+    """One search for the era of a server."""
+
+    _call: Call
+    state: NegotiationState = field(default=NegotiationState.UNKNOWN, init=False)
+    _handshake: Revision = field(default=HANDSHAKE, init=False)
+
+    def run(self, resolution: Resolution | None) -> Flow[Verdict]:
+        """Search, and record the verdict.
+
+        :param resolution: the headers of the first request, if they are resolved already.
+        :raises McpError: if nothing could be proved; the next call searches again.
+        """
+        try:
+            verdict = yield from self._search(resolution)
+        except McpError:
+            self._advance(NegotiationEvent.FAULT)
+            raise
+        self._call.state.verdict = verdict
+        return verdict
+
+    def _search(self, resolution: Resolution | None) -> Flow[Verdict]:
+        pinned = self._call.state.pinned
+        if pinned is not None:
+            self._handshake = pinned
+            self._advance(NegotiationEvent.SKIP_PROBE)
+        else:
+            self._advance(NegotiationEvent.PROBE)
+            revision = yield from self._probe(resolution)
+            if revision is not None:
+                return Verdict(revision)
+        revision = yield from self._initialize()
+        if revision is not None:
+            return Verdict(revision)
+        yield from self._connect()
+        return Verdict(HTTP_SSE, http_sse=True)
+
+    def _probe(self, resolution: Resolution | None) -> Flow[Revision | None]:
+        """Ask for discovery; None if the server is not modern."""
+        call = self._call
+        exchange = yield from send(call, discover_request(call, MODERN), resolution)
+        answer = exchange.answer
+        revision = self._read(exchange)
+        if revision is None:
+            self._handshake = newest(Era.HANDSHAKE, supported_versions(answer)) or HANDSHAKE
+            self._advance(NegotiationEvent.NOT_MODERN)
+            return None
+        if isinstance(answer, Response):
+            call.partition.discovery = read_discovery(answer.result)
+        self._advance(NegotiationEvent.MODERN_PROOF)
+        return revision
+
+    def _read(self, exchange: Exchange) -> Revision | None:
+        """What the answer to the probe proves: a modern revision, or None for none.
+
+        :raises McpError: if it proves nothing.
+        """
+        answer = exchange.answer
+        versions = supported_versions(answer)
+        if (revision := newest(Era.MODERN, versions)) is not None:
+            return revision
+        if isinstance(answer, Response) or newest(Era.HANDSHAKE, versions) is not None:
+            return None
+        if is_modern_error(exchange) and not versions:
+            return MODERN
+        if is_modern_error(exchange):
+            raise refusal(exchange).located(self._call.state.endpoint.name, DISCOVER)
+        if is_foreign(exchange) or (isinstance(answer, ErrorResponse) and exchange.head.status < 300):
+            return None
+        raise refusal(exchange).located(self._call.state.endpoint.name, DISCOVER)
+
+    def _initialize(self) -> Flow[Revision | None]:
+        """Open a session; None if the server refuses to, and HTTP+SSE is left to try."""
+        call = self._call
+        try:
+            session = yield from ensure_session(call, self._handshake)
+        except InitializeRefused as refused:
+            if call.state.transport is not Transport.AUTO or not is_foreign(refused.exchange):
+                raise refused.error(call) from None
+        else:
+            self._advance(NegotiationEvent.INITIALIZED)
+            return session.revision
+        self._advance(NegotiationEvent.NOT_HANDSHAKE)
+        return None
+
+    def _connect(self) -> Flow[None]:
+        try:
+            yield from ensure_stream(self._call, HTTP_SSE)
+        except StreamRefused as refused:
+            raise refused.error from None
+        self._advance(NegotiationEvent.ENDPOINT)
+
+    def _advance(self, event: NegotiationEvent) -> None:
+        self.state = advance(NEGOTIATION, self.state, event)

@@ -1,0 +1,215 @@
+"""What a driver drives: one call, as commands out and answers in.
+
+An :class:`Operation` does nothing by itself.  Ask it for its ``next_command``, do what that says, answer by the method
+that the command's row in :mod:`mcpcore.commands` names, and ask again, until the command is
+:class:`~mcpcore.commands.Complete` or ``next_command`` raises.  It may be left at any moment by
+:meth:`Operation.cancel`.
+
+Inside, the call is a generator that yields commands.  Sequential work (a handshake, a fallback, pages) reads best that
+way; this class is the outside shape that all of it shares.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, evolve, field
+
+from mcpcore import jsonrpc
+from mcpcore.commands import (
+    Complete,
+    Deliver,
+    EndResponse,
+    ReceiveData,
+    ResolveHeaders,
+    SendRequest,
+    StartReader,
+    WaitFor,
+)
+from mcpcore.context import RequestKind
+from mcpcore.errors import DeadlineExceeded, LocalProtocolError, McpError
+from mcpcore.jsonrpc import Notification
+from mcpcore.requests import send
+from mcpcore.session import terminate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mcpcore.call import Call
+    from mcpcore.commands import Command
+    from mcpcore.errors import TransportError
+    from mcpcore.requests import Flow, Outbound
+T = TypeVar("T")
+
+_log = logging.getLogger("mcpcore")
+
+
+@define(eq=False)
+class Operation(Generic[T]):
+    """One call in progress.
+
+    :ivar name: what it is called in an error, for instance ``tools/call 'search'``.
+    """
+
+    name: str
+    _call: Call = field(repr=False)
+    _flow: Flow[T] = field(repr=False)
+    _command: Command | Complete[T] | None = field(default=None, init=False)
+    _error: McpError | None = field(default=None, init=False)
+    _is_started: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._flow = _ending(self._call, self._flow)
+
+    def next_command(self) -> Command | Complete[T]:
+        """What to do next; the same command again until it is answered.
+
+        :raises McpError: if the operation has failed.  It is over then, as it is after ``Complete``.
+        :raises LocalProtocolError: if it is over already.
+        """
+        if not self._is_started:
+            self._is_started = True
+            self._advance(self._flow.__next__)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        command = self._command
+        if command is None:
+            raise LocalProtocolError(f"{self.name} is over")
+        if isinstance(command, Complete):
+            self._command = None
+        return command
+
+    def headers_resolved(self, headers: Mapping[str, str] | None) -> None:
+        """Answer ``ResolveHeaders`` with what the resolver returned."""
+        self._answer(headers, ResolveHeaders)
+
+    def resolver_failed(self, error: Exception) -> None:
+        """Answer ``ResolveHeaders`` with what the resolver raised."""
+        self._fail(error, ResolveHeaders)
+
+    def receive_head(self, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
+        """Answer ``SendRequest`` with the head of the response."""
+        self._answer((status, headers), SendRequest)
+
+    def receive_data(self, data: bytes) -> None:
+        """Answer ``ReceiveData`` with the next bytes of the body."""
+        self._answer(data, ReceiveData)
+
+    def receive_end(self) -> None:
+        """Answer ``ReceiveData`` with the end of the body."""
+        self._answer(None, ReceiveData)
+
+    def request_failed(self, error: TransportError) -> None:
+        """Answer ``SendRequest`` or ``ReceiveData`` with a failure of the network."""
+        self._fail(error, SendRequest, ReceiveData)
+
+    def response_ended(self) -> None:
+        """Answer ``EndResponse``."""
+        self._answer(None, EndResponse)
+
+    def signalled(self) -> None:
+        """Answer ``WaitFor``: the signal has been raised."""
+        self._answer(None, WaitFor)
+
+    def delivered(self) -> None:
+        """Answer ``Deliver``: the handler has returned."""
+        self._answer(None, Deliver)
+
+    def reader_started(self) -> None:
+        """Answer ``StartReader``."""
+        self._answer(None, StartReader)
+
+    def deadline_exceeded(self, seconds: float) -> DeadlineExceeded:
+        """The error for a call that had ``seconds`` and needed more; the operation is to be cancelled as well."""
+        return DeadlineExceeded(
+            f"no answer within {seconds:g} s", server=self._call.state.endpoint.name, request=self.name
+        )
+
+    def cancel(self) -> Operation[None] | None:
+        """Give up, at any moment; nothing if the operation is over.
+
+        :returns: what is left to tell the server, as an operation to be driven to its end within ``limits.goodbye``
+            seconds, or None.  Any response still open is to be closed first: in the modern era that is all that a
+            server needs (2026-07-28, "Cancellation").
+        """
+        call, sent = self._call, self._call.sent
+        # An event stream that serves this call alone ends with it, and what was asked on it ends with the stream.
+        notice = _cancelled_notification(sent) if sent is not None and call.own_stream is None else None
+        heir = call.heir()
+        self._command, self._is_started = None, True
+        self._flow.close()
+        if notice is None and heir.own_session is None:
+            return None
+        name = "notifications/cancelled" if notice is not None else "the end of a session"
+        return Operation(name, heir, _take_leave(heir, notice))
+
+    def _answer(self, value: object, *expected: type[Command]) -> None:
+        self._expect(expected)
+        self._advance(lambda: self._flow.send(value))
+
+    def _fail(self, error: Exception, *expected: type[Command]) -> None:
+        self._expect(expected)
+        self._advance(lambda: self._flow.throw(error))
+
+    def _expect(self, expected: tuple[type[Command], ...]) -> None:
+        if not isinstance(self._command, expected):
+            asked = "nothing" if self._command is None else type(self._command).__name__
+            raise LocalProtocolError(f"{self.name}: that answers {expected[0].__name__}, but it asked for {asked}")
+
+    def _advance(self, step: Callable[[], Command]) -> None:
+        """Let the flow go on to its next command, its result, or its error."""
+        self._command = None
+        try:
+            self._command = step()
+        except StopIteration as stop:
+            self._command = Complete(stop.value)
+        except McpError as error:
+            self._error = error.located(self._call.state.endpoint.name, self.name)
+
+
+def _ending(call: Call, flow: Flow[T]) -> Flow[T]:
+    """A call's flow, and after it the end of all that served this call alone."""
+    call.begin()
+    try:
+        try:
+            result = yield from flow
+        except McpError:
+            yield from _take_leave(call)
+            raise
+        yield from _take_leave(call)
+        return result
+    finally:
+        call.release()
+
+
+def _take_leave(call: Call, notice: Outbound | None = None) -> Flow[None]:
+    """Tell the server what it still has to know."""
+    if notice is not None:
+        try:
+            yield from send(call, notice)
+        except McpError as error:
+            _log.warning("a cancellation could not be sent: %s", error)
+    session, call.own_session = call.own_session, None
+    if session is not None:
+        yield from terminate(call, session)
+
+
+def _cancelled_notification(sent: Outbound) -> Outbound | None:
+    """What tells the server that nobody waits for its answer any more (2025-11-25, "Cancellation").
+
+    None where that is not to be told: ``initialize`` must not be cancelled, and in the modern era closing the response
+    says it already.
+    """
+    if sent.kind is not RequestKind.REQUEST or sent.revision is None or not sent.revision.notifications:
+        return None
+    params = {"requestId": sent.request_id, "reason": "the caller gave up"}
+    return evolve(
+        sent,
+        kind=RequestKind.NOTIFICATION,
+        body=jsonrpc.encode(Notification("notifications/cancelled", params)),
+        rpc_method="notifications/cancelled",
+        rpc_name=None,
+        request_id=None,
+    )

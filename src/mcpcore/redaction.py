@@ -1,0 +1,33 @@
+"""What may be said of a secret: its name, and that it is there.
+
+The rules are few.  A URL is shown by origin and path, because its query and userinfo may hold credentials.  A header is
+shown by its name.  Everything that prints (``repr``, errors, logs, traces) goes through these functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HIDDEN = "***"
+
+
+def redact_url(url: str) -> str:
+    """``url`` without userinfo, query and fragment: what an error or a log line may show."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return HIDDEN
+    host = f"[{host}]" if ":" in host else host
+    prefix = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{prefix}{host}{port}{parts.path}"
+
+
+def redact_names(names: Iterable[str]) -> str:
+    """Header names with their values hidden, for a ``repr``."""
+    return "{" + ", ".join(f"{name}: {HIDDEN}" for name in names) + "}"

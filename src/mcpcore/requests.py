@@ -1,0 +1,319 @@
+"""Every outbound HTTP request goes out here.
+
+:func:`send` takes one :class:`Outbound` request through the header pipeline, sends it, reads its response, and does the
+three things that make a second sending necessary, each time through the pipeline again with every resolver asked anew:
+
+* a 401, where a resolver had set ``Authorization``: it is asked once more, with ``attempt=2`` and the challenge;
+* a same-origin 307 or 308, where the client was told to follow those;
+* an engine's report that the request was never sent.
+
+What the answer means is the caller's business: :func:`refusal` is the error for an answer that is none.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from attrs import evolve, field, frozen
+
+from mcpcore import jsonrpc
+from mcpcore.commands import Deliver, EndResponse, ReceiveData, ResolveHeaders, SendRequest
+from mcpcore.context import RequestContext, RequestKind
+from mcpcore.errors import (
+    ForbiddenError,
+    HttpStatusError,
+    McpError,
+    NotSentError,
+    RedirectError,
+    RpcError,
+    TransportError,
+    UnauthorizedError,
+)
+from mcpcore.exchange import Exchange
+from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.redaction import redact_url
+from mcpcore.state import Redirects
+from mcpcore.tools import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import TypeAlias, TypeVar
+
+    from mcpcore.call import Call
+    from mcpcore.challenges import Challenge
+    from mcpcore.commands import Command
+    from mcpcore.pipeline import Resolution
+    from mcpcore.revisions import Revision
+
+    T = TypeVar("T")
+    Flow: TypeAlias = Generator[Command, Any, T]
+
+_log = logging.getLogger("mcpcore")
+
+_ENCODING = (b"accept-encoding", b"gzip, deflate")
+POST_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"accept", b"application/json, text/event-stream"),
+    _ENCODING,
+)
+GET_HEADERS = ((b"accept", b"text/event-stream"), _ENCODING)
+DELETE_HEADERS = ((b"accept", b"application/json"), _ENCODING)
+
+_RECEIVE_DATA = ReceiveData()
+_DRAIN = EndResponse(drain=True)
+_CLOSE = EndResponse(drain=False)
+_FOLLOWED = frozenset({307, 308})
+_RETRY_LATER = frozenset({429, 503})
+METHOD_NOT_FOUND = -32601
+
+
+@frozen(kw_only=True)
+class Outbound:
+    """One HTTP request before its headers are resolved.
+
+    :ivar headers: what the protocol owns.
+    :ivar revision: the revision it is made in, or None before that is known.
+    :ivar answered_elsewhere: whether the JSON-RPC answer comes on another stream than this request's response.
+    """
+
+    kind: RequestKind
+    url: str = field(repr=redact_url)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    http_method: str = "POST"
+    body: bytes = field(default=b"", repr=False)
+    rpc_method: str | None = None
+    rpc_name: str | None = None
+    request_id: int | str | None = None
+    revision: Revision | None = None
+    answered_elsewhere: bool = False
+
+    @property
+    def awaited_id(self) -> int | str | None:
+        """The id of the JSON-RPC response that the HTTP response is to hold, or None for none."""
+        return None if self.answered_elsewhere or self.kind is RequestKind.RESPONSE else self.request_id
+
+    @property
+    def name(self) -> str:
+        """What this request is called in an error."""
+        if self.rpc_method is None:
+            return f"{self.http_method} ({self.kind.value})"
+        return f"{self.rpc_method} {self.rpc_name!r}" if self.rpc_name else self.rpc_method
+
+
+def resolve(
+    call: Call, outbound: Outbound, *, attempt: int = 1, challenge: Challenge | None = None
+) -> Flow[Resolution]:
+    """Ask every resolver, in order, for the headers of one request.
+
+    :raises HeaderResolverError: if one raises or returns what cannot be sent.
+    """
+    pipeline, context = call.state.pipeline, call.context
+    resolution = pipeline.begin(context)
+    resolution.protocol_version = outbound.revision.name if outbound.revision else None
+    for step, resolver in enumerate(pipeline.resolvers):
+        command = ResolveHeaders(
+            resolver,
+            RequestContext(
+                mcp_server_url=pipeline.endpoint.configured,
+                url=outbound.url,
+                http_method=outbound.http_method,
+                kind=outbound.kind,
+                rpc_method=outbound.rpc_method,
+                rpc_name=outbound.rpc_name,
+                request_id=outbound.request_id,
+                body=outbound.body,
+                attempt=attempt,
+                challenge=challenge,
+                headers=resolution.visible(),
+                protocol_version=resolution.protocol_version,
+                principal=context.principal,
+                request_headers=context.request_headers,
+                user=context.user,
+                input=context.input,
+            ),
+        )
+        try:
+            headers = yield command
+        except Exception as exc:
+            raise resolution.failure(step, f"raised {type(exc).__name__}; nothing was sent") from exc
+        resolution.add(step, headers)
+    call.settle(resolution)
+    return resolution
+
+
+def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -> Flow[Exchange]:
+    """Send one request, with ``resolution`` or a fresh one, and read its response until that has been understood.
+
+    The response of a ``listen`` request is left open once its head has arrived, if that is an event stream's.
+
+    :returns: the exchange, whatever its status; see :func:`refusal`.
+    """
+    attempt, challenge, redirects, unsent = 1, None, 0, 0
+    waiting, call.sent = call.sent, None
+    try:
+        while True:
+            if resolution is None:
+                resolution = yield from resolve(call, outbound, attempt=attempt, challenge=challenge)
+            command = SendRequest(
+                outbound.http_method,
+                outbound.url,
+                resolution.wire(outbound.headers),
+                outbound.body,
+                outbound.kind,
+                outbound.rpc_method,
+                outbound.rpc_name,
+                attempt,
+                call.context.principal,
+            )
+            can_authorize, resolution = resolution.authorization_is_resolved, None
+            try:
+                exchange = yield from _exchange(call, outbound, command)
+            except NotSentError:
+                if unsent:
+                    raise
+                unsent += 1
+                continue
+            head = exchange.head
+            if head.status == 401 and attempt == 1 and can_authorize:
+                attempt, challenge = 2, _first_challenge(head.challenges)
+            elif 300 <= head.status < 400:
+                redirects += 1
+                outbound = _follow(call, outbound, exchange, redirects)
+            else:
+                return exchange
+    except McpError as error:
+        error.located(call.state.endpoint.name, outbound.name)
+        raise
+    finally:
+        call.sent = waiting
+
+
+def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exchange]:
+    """Send one request once and read its response."""
+    exchange = Exchange(
+        call.state.limits,
+        outbound.awaited_id,
+        outbound.revision is not None and outbound.revision.batches,
+        outbound.kind is RequestKind.LISTEN,
+    )
+    call.sent = outbound
+    status, headers = yield command
+    reading = True
+    try:
+        exchange.receive_head(status, headers)
+        if exchange.listens and not exchange.over and status < 300:
+            return exchange
+        while (message := exchange.next_message()) is not None or not exchange.over:
+            if message is not None:
+                yield from handle_message(call, outbound, message)
+                continue
+            try:
+                data = yield _RECEIVE_DATA
+            except TransportError as error:
+                reading = False
+                exchange.receive_failure(error)
+                continue
+            if data is None:
+                reading = False
+                exchange.receive_end()
+            else:
+                exchange.receive_data(data)
+    except McpError:
+        if reading:
+            yield _CLOSE
+        raise
+    call.sent = None
+    if reading:
+        yield _DRAIN
+    return exchange
+
+
+def _first_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
+    """The challenge that a resolver is told: the first Bearer one, else the first."""
+    bearer = (challenge for challenge in challenges if challenge.scheme.lower() == "bearer")
+    return next(bearer, challenges[0] if challenges else None)
+
+
+def _follow(call: Call, outbound: Outbound, exchange: Exchange, redirects: int) -> Outbound:
+    """The request to make after a redirect.
+
+    :raises RedirectError: if it is not to be followed.
+    """
+    state, head = call.state, exchange.head
+    target = urljoin(outbound.url, head.location) if head.location else ""
+    if state.redirects is Redirects.SAME_ORIGIN and head.status in _FOLLOWED and head.location:
+        url = state.endpoint.resolve(outbound.url, head.location)
+        if redirects > state.limits.redirects:
+            raise state.limits.exceeded("redirects", "too many redirects")
+        if url is not None:
+            return evolve(outbound, url=url)
+    raise RedirectError(
+        f"the server redirects ({head.status}) to {redact_url(target) or 'nowhere'}, which is not followed; "
+        "configure the URL that it should be, or redirects='same-origin'",
+        status=head.status,
+        location=redact_url(target),
+    )
+
+
+def handle_message(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
+    """Handle what a server sends before its answer to ``outbound``: progress, and requests of its own."""
+    if isinstance(message, Request):
+        if outbound.revision is None or outbound.revision.notifications:
+            yield from _reply(call, outbound, message)
+    elif message.method == "notifications/progress" and call.on_progress is not None:
+        progress = Progress.from_json(message.params)
+        if progress is not None and message.params.get("progressToken") == outbound.request_id:
+            yield Deliver(call.on_progress, progress)
+
+
+def _reply(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
+    """Answer a server's request: a ping, or that we offer nothing else (2025-11-25, "Ping")."""
+    answer: Response | ErrorResponse
+    if request.method == "ping":
+        answer = Response(request.id, {})
+    else:
+        answer = ErrorResponse(request.id, METHOD_NOT_FOUND, "Method not found", None)
+    reply = evolve(
+        outbound,
+        kind=RequestKind.RESPONSE,
+        body=jsonrpc.encode(answer),
+        rpc_method=request.method,
+        rpc_name=None,
+        request_id=request.id,
+    )
+    try:
+        exchange = yield from send(call, reply)
+    except McpError as error:
+        # The call that this happens in is sound: it goes on, and the server does without our answer.
+        _log.warning("could not answer the server's request: %s", error)
+    else:
+        if exchange.head.status >= 300:
+            _log.warning("the server refused our answer to its request: %s", refusal(exchange))
+
+
+def refusal(exchange: Exchange) -> McpError:
+    """The error for an exchange whose answer is not a result."""
+    head, answer = exchange.head, exchange.answer
+    status = head.status
+    if status == 401:
+        return UnauthorizedError("the server refused the credentials (401)", challenges=head.challenges)
+    if status == 403:
+        return ForbiddenError("the server forbids this request (403)", challenges=head.challenges)
+    if isinstance(answer, ErrorResponse) and status not in _RETRY_LATER:
+        return RpcError(answer.message, code=answer.code, data=answer.data)
+    later = f"; it asks to wait {head.retry_after:g} s" if head.retry_after is not None else ""
+    return HttpStatusError(
+        f"the server answered with status {status}{later}", status=status, retry_after=head.retry_after
+    )
+
+
+def result_of(exchange: Exchange) -> dict[str, Any]:
+    """The result that an exchange brought.
+
+    :raises McpError: if it brought none.
+    """
+    if isinstance(exchange.answer, Response):
+        return exchange.answer.result
+    raise refusal(exchange)

@@ -1,0 +1,81 @@
+"""The revisions of the protocol, and what each one permits.
+
+One table.  Code asks it what a revision does; nothing else in the library compares version strings.
+
+Revisions come in two *eras* (2026-07-28, "Versioning and Compatibility", Terminology): in the handshake era an
+``initialize`` request opens a session; in the modern era every request carries its own metadata and there is no
+session.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mcpcore.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Era(Enum):
+    """How a server and its client agree on what they are speaking."""
+
+    HANDSHAKE = "handshake"
+    MODERN = "modern"
+
+
+@frozen(kw_only=True)
+class Revision:
+    """What one revision of the protocol permits over HTTP."""
+
+    name: str
+    era: Era
+    batches: bool = False
+    """Whether JSON-RPC batches may be received."""
+    version_header: bool = True
+    """Whether requests carry ``MCP-Protocol-Version``."""
+    notifications: bool = True
+    """Whether a client may send notifications."""
+    ping: bool = True
+    """Whether the revision has ``ping``."""
+
+
+def _table(*revisions: Revision) -> Mapping[str, Revision]:
+    return {revision.name: revision for revision in revisions}
+
+
+REVISIONS: Mapping[str, Revision] = _table(
+    Revision(name="2024-11-05", era=Era.HANDSHAKE, version_header=False),
+    Revision(name="2025-03-26", era=Era.HANDSHAKE, version_header=False, batches=True),
+    Revision(name="2025-06-18", era=Era.HANDSHAKE),
+    Revision(name="2025-11-25", era=Era.HANDSHAKE),
+    Revision(name="2026-07-28", era=Era.MODERN, notifications=False, ping=False),
+)
+"""Every revision that this library speaks, oldest first."""
+
+
+def newest(era: Era, names: Iterable[str] | None = None) -> Revision | None:
+    """The newest revision of ``era`` that we speak, among ``names`` if given; None if there is none."""
+    allowed = REVISIONS.keys() if names is None else frozenset(names)
+    return next((r for r in reversed(list(REVISIONS.values())) if r.era is era and r.name in allowed), None)
+
+
+MODERN = REVISIONS["2026-07-28"]
+"""What the probe for the era is made in."""
+HANDSHAKE = REVISIONS["2025-11-25"]
+"""What ``initialize`` asks for."""
+HTTP_SSE = REVISIONS["2024-11-05"]
+"""The revision that defined the HTTP+SSE transport."""
+
+
+def revision_named(name: str) -> Revision:
+    """The revision that a user pinned.
+
+    :raises ConfigurationError: if we do not speak it.
+    """
+    if name not in REVISIONS:
+        raise ConfigurationError(f"protocol_version must be one of {', '.join(REVISIONS)}")
+    return REVISIONS[name]

@@ -1,0 +1,126 @@
+"""One JSON-RPC message to the server, in whatever way this server is to be spoken to.
+
+The three ways (modern, a session over Streamable HTTP, HTTP+SSE) meet here and nowhere above.  Each says by
+:class:`~mcpcore.negotiation.VerdictBroken` that the server answers as if it were of another kind; the call then
+searches again and, if the server has indeed changed, sends its message once more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcpcore.context import RequestKind
+from mcpcore.errors import LocalProtocolError
+from mcpcore.http_sse import StreamRefused, ask, ensure_stream, post_message
+from mcpcore.jsonrpc import Notification
+from mcpcore.modern import DISCOVER, read_discovery, send_modern
+from mcpcore.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
+from mcpcore.requests import refusal, result_of
+from mcpcore.session import InitializeRefused, ensure_session, exchange_in_session, request_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from mcpcore.call import Call
+    from mcpcore.partitions import Discovery
+    from mcpcore.requests import Flow
+    from mcpcore.state import Verdict
+
+    T = TypeVar("T")
+
+
+def request(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+    """Make one request and return its result."""
+    return (yield from _settled(call, lambda verdict: _request(call, verdict, method, params)))
+
+
+def notify(call: Call, method: str, params: dict[str, Any]) -> Flow[None]:
+    """Send one notification."""
+    return (yield from _settled(call, lambda verdict: _notify(call, verdict, method, params)))
+
+
+def ping(call: Call) -> Flow[None]:
+    """See whether the server answers: by ``ping`` where the revision has it, else by ``server/discover``."""
+    return (yield from _settled(call, lambda verdict: _ping(call, verdict)))
+
+
+def open_(call: Call) -> Flow[Discovery]:
+    """Do what the first call of an identity does before its own request."""
+    return (yield from _settled(call, lambda verdict: _open(call, verdict)))
+
+
+def _settled(call: Call, speak: Callable[[Verdict], Flow[T]]) -> Flow[T]:
+    """Speak to the server as the verdict says; if that no longer holds, find out anew and speak once more."""
+    verdict = yield from negotiate(call)
+    try:
+        return (yield from _translated(call, speak(verdict)))
+    except VerdictBroken as broken:
+        verdict = yield from negotiate_again(call, broken, verdict)
+    try:
+        return (yield from _translated(call, speak(verdict)))
+    except VerdictBroken as broken:
+        raise broken.error from None
+
+
+def _translated(call: Call, flow: Flow[T]) -> Flow[T]:
+    """A refusal to open a session or stream, as what it says about the verdict."""
+    try:
+        return (yield from flow)
+    except InitializeRefused as refused:
+        error = refused.error(call)
+        is_other = is_foreign(refused.exchange) or is_modern_error(refused.exchange)
+    except StreamRefused as refused:
+        error, is_other = refused.error, True
+    if is_other:
+        raise VerdictBroken(error)
+    raise error
+
+
+def _request(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+    if verdict.http_sse:
+        stream = yield from ensure_stream(call, verdict.revision)
+        outbound = stream.open_session.post(RequestKind.REQUEST, request_message(call, method, params))
+        return (yield from ask(call, stream, outbound))
+    if verdict.is_modern:
+        exchange = yield from send_modern(call, verdict.revision, method, params)
+        is_other = exchange.answer is None and is_foreign(exchange)
+    else:
+        message = request_message(call, method, params)
+        exchange = yield from exchange_in_session(call, verdict.revision, RequestKind.REQUEST, message)
+        is_other = is_modern_error(exchange)
+    if is_other:
+        raise VerdictBroken(refusal(exchange))
+    return result_of(exchange)
+
+
+def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[None]:
+    if not verdict.revision.notifications:
+        raise LocalProtocolError(f"revision {verdict.revision.name} has no notifications from client to server")
+    message = Notification(method, params)
+    if verdict.http_sse:
+        stream = yield from ensure_stream(call, verdict.revision)
+        yield from post_message(call, stream, stream.open_session.post(RequestKind.NOTIFICATION, message))
+        return
+    exchange = yield from exchange_in_session(call, verdict.revision, RequestKind.NOTIFICATION, message)
+    if exchange.head.status >= 300:
+        raise VerdictBroken(refusal(exchange)) if is_modern_error(exchange) else refusal(exchange)
+
+
+def _ping(call: Call, verdict: Verdict) -> Flow[None]:
+    yield from _request(call, verdict, "ping" if verdict.revision.ping else DISCOVER, {})
+
+
+def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
+    if verdict.http_sse:
+        stream = yield from ensure_stream(call, verdict.revision)
+        return stream.open_session.discovery
+    if not verdict.is_modern:
+        session = yield from ensure_session(call, verdict.revision)
+        return session.discovery
+    if not call.is_settled or call.partition.discovery is None:
+        exchange = yield from send_modern(call, verdict.revision, DISCOVER, {}, RequestKind.DISCOVER)
+        if exchange.answer is None and is_foreign(exchange):
+            raise VerdictBroken(refusal(exchange))
+        return read_discovery(result_of(exchange))
+    return call.partition.discovery

@@ -1,0 +1,243 @@
+"""The handshake era over Streamable HTTP: a session, from ``initialize`` to DELETE.
+
+A session belongs to one partition.  The first call of an identity opens it, in that call's own context; the identity's
+other calls use it; another identity's call never sees it.  Each request in it carries its id and its revision
+(2025-11-25, "Transports", Session Management and Protocol Version Header).
+
+A session may be gone at any time: the server then answers 404.  Whoever meets that drops the session, if it is still
+the one that is kept, opens or joins the opening of the next one, and sends its request once more.
+
+A session opened by a call without a principal is kept only if its ``initialize`` was sent with the very identity that
+the call was settled on.  Otherwise it serves that call alone, and ends with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from mcpcore import jsonrpc
+from mcpcore.context import RequestKind
+from mcpcore.errors import McpError, RemoteProtocolError
+from mcpcore.flights import fly
+from mcpcore.jsonrpc import ErrorResponse, Notification, Request
+from mcpcore.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
+from mcpcore.partitions import Discovery
+from mcpcore.requests import DELETE_HEADERS, POST_HEADERS, Outbound, refusal, resolve, send
+from mcpcore.revisions import REVISIONS, Era, Revision
+from mcpcore.transitions import SESSION, SessionEvent, SessionState, advance
+
+if TYPE_CHECKING:
+    from mcpcore.call import Call
+    from mcpcore.exchange import Exchange
+    from mcpcore.flights import Runway
+    from mcpcore.pipeline import Resolution
+    from mcpcore.requests import Flow
+
+_log = logging.getLogger("mcpcore")
+
+
+@define(eq=False)
+class Session:
+    """What ``initialize`` agreed on.
+
+    :ivar url: where its messages are posted.
+    :ivar revision: asked for, then negotiated.
+    :ivar id: the server's name for it, a secret, or None if it has none.
+    """
+
+    url: str = field(repr=False)
+    revision: Revision
+    id: str | None = field(default=None, init=False, repr=False)
+    discovery: Discovery = field(default=Discovery({}, None, None), init=False, repr=False)
+    state: SessionState = field(default=SessionState.INITIALIZING, init=False)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether requests can be made in it."""
+        return self.state is SessionState.READY
+
+    def note(self, event: SessionEvent) -> None:
+        """Take note of what happened to it."""
+        self.state = advance(SESSION, self.state, event)
+
+    def accept(self, result: dict[str, Any]) -> None:
+        """Take the result of ``initialize``.
+
+        :raises RemoteProtocolError: if it names a revision of the handshake era that we do not speak, or none.
+        """
+        name = result.get("protocolVersion")
+        revision = REVISIONS.get(name) if isinstance(name, str) else None
+        if revision is None or revision.era is not Era.HANDSHAKE:
+            raise RemoteProtocolError("the server's initialize result names no protocol version that we speak")
+        self.revision = revision
+        self.discovery = Discovery.from_json(result, result.get("serverInfo"))
+        self.note(SessionEvent.INITIALIZE_RESULT)
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What the protocol adds to each request in this session."""
+        headers: list[tuple[bytes, bytes]] = []
+        if self.state is not SessionState.INITIALIZING and self.revision.version_header:
+            headers.append((b"mcp-protocol-version", self.revision.name.encode("ascii")))
+        if self.id is not None:
+            headers.append((b"mcp-session-id", self.id.encode("ascii")))
+        return tuple(headers)
+
+    def post(self, kind: RequestKind, message: Request | Notification) -> Outbound:
+        """The POST of one message in this session."""
+        revision = None if self.state is SessionState.INITIALIZING else self.revision
+        return post(self.url, kind, message, revision, self.headers())
+
+
+def post(
+    url: str,
+    kind: RequestKind,
+    message: Request | Notification,
+    revision: Revision | None,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Outbound:
+    """The POST of one message."""
+    return Outbound(
+        kind=kind,
+        url=url,
+        headers=POST_HEADERS + headers,
+        body=jsonrpc.encode(message),
+        rpc_method=message.method,
+        rpc_name=rpc_name(message.method, message.params),
+        request_id=message.id if isinstance(message, Request) else None,
+        revision=revision,
+    )
+
+
+def initialize_request(call: Call, session: Session) -> Outbound:
+    """The ``initialize`` of a new session (2025-11-25, "Lifecycle", Initialization)."""
+    params = {
+        "protocolVersion": session.revision.name,
+        "capabilities": call.state.capabilities,
+        "clientInfo": call.state.client_info,
+    }
+    return session.post(RequestKind.INITIALIZE, Request(call.state.next_id(), "initialize", params))
+
+
+def initialized_notification(session: Session) -> Outbound:
+    """The notification that completes the handshake."""
+    return session.post(RequestKind.NOTIFICATION, Notification("notifications/initialized"))
+
+
+def request_message(call: Call, method: str, params: dict[str, Any]) -> Request:
+    """A request of the handshake era, with a progress token if the caller wants progress."""
+    request_id = call.state.next_id()
+    meta = {} if call.on_progress is None else {PROGRESS_TOKEN_KEY: request_id}
+    return Request(request_id, method, with_meta(params, meta))
+
+
+def ensure_session(call: Call, revision: Revision) -> Flow[Session]:
+    """The session that this call is to use, opened if need be."""
+    kept = call.own_session or (call.partition.session if call.is_settled else None)
+    if kept is not None:
+        return kept
+    session = Session(call.state.endpoint.url, revision)
+    request = initialize_request(call, session)
+    return (
+        yield from fly(
+            (yield from opening(call, request)),
+            look=lambda: call.partition.session,
+            resolve=lambda: resolve(call, request),
+            lead=lambda resolution: _open(call, session, request, resolution),
+        )
+    )
+
+
+def opening(call: Call, request: Outbound) -> Flow[Runway]:
+    """Where this identity's sessions and streams are opened, one at a time."""
+    if not call.is_settled:
+        # Whose it is to be shows only in resolved headers; these serve for nothing else.
+        yield from resolve(call, request)
+    return call.partition.opening
+
+
+def _open(call: Call, session: Session, request: Outbound, resolution: Resolution) -> Flow[Session]:
+    """Open a session, and keep it for whom it may serve."""
+    is_kept = call.owns(resolution)
+    exchange = yield from send(call, request, resolution)
+    if isinstance(exchange.answer, ErrorResponse) or exchange.answer is None:
+        raise InitializeRefused(exchange, request)
+    session.accept(exchange.answer.result)
+    session.id = exchange.head.session_id
+    confirmation = yield from send(call, initialized_notification(session))
+    if confirmation.head.status >= 300:
+        raise refusal(confirmation).located(call.state.endpoint.name, "notifications/initialized")
+    session.note(SessionEvent.CONFIRMED)
+    if is_kept:
+        call.partition.session = session
+    else:
+        call.own_session = session
+    return session
+
+
+class InitializeRefused(Exception):
+    """The server answered ``initialize`` with something other than a result."""
+
+    def __init__(self, exchange: Exchange, request: Outbound) -> None:
+        super().__init__()
+        self.exchange = exchange
+        self.request = request
+
+    def error(self, call: Call) -> McpError:
+        """What it is to the user, if it is the end."""
+        return refusal(self.exchange).located(call.state.endpoint.name, self.request.name)
+
+
+def drop(call: Call, session: Session) -> None:
+    """Forget a session that the server no longer knows, unless another one is already kept in its place."""
+    session.note(SessionEvent.NOT_FOUND)
+    if call.own_session is session:
+        call.own_session = None
+    if call.partition.session is session:
+        call.partition.session = None
+
+
+def exchange_in_session(
+    call: Call, revision: Revision, kind: RequestKind, message: Request | Notification
+) -> Flow[Exchange]:
+    """Make one request in this call's session; if the session is gone, once more in a new one."""
+    resolution: Resolution | None = None
+    if not call.is_settled:
+        # Whose session it is to be shows only in the headers that this very request will carry.
+        resolution = yield from resolve(call, post(call.state.endpoint.url, kind, message, revision))
+        kept = call.partition.session
+        if kept is None or kept.revision is not revision:
+            resolution = None
+    session = yield from ensure_session(call, revision)
+    exchange = yield from send(call, session.post(kind, message), resolution)
+    if exchange.head.status == 404 and session.id is not None:
+        drop(call, session)
+        session = yield from ensure_session(call, revision)
+        exchange = yield from send(call, session.post(kind, message))
+    return exchange
+
+
+def terminate(call: Call, session: Session) -> Flow[None]:
+    """Tell the server that a session is no longer needed (2025-11-25, "Transports", Session Management).
+
+    Closing never fails: a server that does not let clients end sessions says 405, and all else is logged.
+    """
+    session.note(SessionEvent.TERMINATED)
+    if session.id is None:
+        return
+    outbound = Outbound(
+        kind=RequestKind.TERMINATE,
+        url=session.url,
+        http_method="DELETE",
+        headers=DELETE_HEADERS + session.headers(),
+        revision=session.revision,
+    )
+    try:
+        exchange = yield from send(call, outbound)
+    except McpError as error:
+        _log.warning("a session was not ended: %s", error)
+    else:
+        if exchange.head.status not in (404, 405) and exchange.head.status >= 300:
+            _log.warning("a session was not ended: %s", refusal(exchange))
