@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import json
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
 
 from mcpcore.errors import LocalProtocolError, RemoteProtocolError
+from mcpcore.shapes import is_array, is_integer, is_object
 
 if TYPE_CHECKING:
     from mcpcore.limits import Limits
@@ -75,7 +76,7 @@ def decode(data: bytes, limits: Limits, *, batches: bool = False) -> list[Messag
     :raises LimitExceeded: if it is larger or nests deeper than the limits allow.
     """
     value = _parse(data, limits)
-    if not _is_array(value):
+    if not is_array(value):
         return [_message(value)]
     if not batches:
         raise RemoteProtocolError("a batch of messages, which this protocol revision does not have")
@@ -178,14 +179,14 @@ def _depth(data: bytes) -> int:
 
 
 def _message(value: Any) -> Message:
-    if not _is_object(value) or value.get("jsonrpc") != "2.0":
+    if not is_object(value) or value.get("jsonrpc") != "2.0":
         raise RemoteProtocolError('a message is not a JSON-RPC object with "jsonrpc": "2.0"')
     if "method" in value:
         return _call(value)
     if value.get("error") is not None:
         return _error_response(value)
     result = value.get("result")
-    if not _is_object(result):
+    if not is_object(result):
         raise RemoteProtocolError("a message has no method, no error and no object for a result")
     return Response(_required_id(value), result)
 
@@ -196,17 +197,17 @@ def _call(value: dict[str, Any]) -> Request | Notification:
         raise RemoteProtocolError("the method of a message is not a string")
     if params is None:
         params = {}
-    elif not _is_object(params):
+    elif not is_object(params):
         raise RemoteProtocolError("the parameters of a message are not an object")
     return Request(_required_id(value), method, params) if "id" in value else Notification(method, params)
 
 
 def _error_response(value: dict[str, Any]) -> ErrorResponse:
     error = value["error"]
-    if not _is_object(error) or value.get("result") is not None:
+    if not is_object(error) or value.get("result") is not None:
         raise RemoteProtocolError("the error of a message is not an object, or stands beside a result")
     code, message = error.get("code"), error.get("message")
-    if not _is_integer(code):
+    if not is_integer(code):
         raise RemoteProtocolError("the error of a message has no integer for a code")
     if message is None:
         message = ""
@@ -218,18 +219,6 @@ def _error_response(value: dict[str, Any]) -> ErrorResponse:
 
 def _required_id(value: dict[str, Any]) -> int | str:
     request_id = value.get("id")
-    if isinstance(request_id, str) or _is_integer(request_id):
+    if isinstance(request_id, str) or is_integer(request_id):
         return request_id
     raise RemoteProtocolError("the id of a message is neither a string nor an integer")
-
-
-def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_array(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _is_integer(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,21 +1,36 @@
-"""Reading JSON whose shape nobody promised: each function gives the value if it has the shape asked for, else None."""
+"""Reading JSON whose shape nobody promised.
+
+The ``is_`` functions ask for a shape; the ``as_`` functions give the value if it has that shape, else None.
+"""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeGuard
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether ``value`` is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether ``value`` is a JSON array."""
+    return isinstance(value, list)
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether ``value`` is an integer; a boolean is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def as_object(value: object) -> dict[str, Any] | None:
     """The JSON object ``value``, or None."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 def as_list(value: object) -> list[Any] | None:
     """The JSON array ``value``, or None."""
-    if not isinstance(value, list):
-        return None
-    items: list[Any] = value
-    return items
+    return value if is_array(value) else None
 
 
 def as_text(value: object) -> str | None:
@@ -30,4 +45,4 @@ def as_texts(value: object) -> list[str]:
 
 def as_number(value: object) -> float | None:
     """The number ``value``, or None; a boolean is no number."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if is_integer(value) or isinstance(value, float) else None
