@@ -69,14 +69,14 @@ class HttpSse:
         if request.rpc_method == "notifications/cancelled":
             self._cancel(session, request.params.get("requestId"))
         if is_request(request):
-            work = partial(self._work, session, request)
+            scope = self._working[session.id, request.rpc_id] = anyio.CancelScope()
+            work = partial(self._work, session, request, scope)
             await work() if background is None else background(work)
         return Answer(202)
 
-    async def _work(self, session: Session, request: ReceivedRequest) -> None:
+    async def _work(self, session: Session, request: ReceivedRequest, scope: anyio.CancelScope) -> None:
         """Do what a request asks, and answer on the session's stream."""
-        key = (session.id, request.rpc_id)
-        with anyio.CancelScope() as self._working[key]:
+        with scope:
             try:
                 handler = self.handshake.handler(session, request)
                 async with aclosing(self.handshake.dispatcher.messages(handler, request, as_is)) as messages:
@@ -86,7 +86,7 @@ class HttpSse:
                 session.outbox.put(error_response(request.rpc_id, refusal.code, str(refusal)))
             except Disconnect:
                 session.outbox.end(cut=True)
-        self._working.pop(key, None)
+        self._working.pop((session.id, request.rpc_id), None)
 
     def _cancel(self, session: Session, request_id: Any) -> None:
         """Stop the work on a request; it is not answered (basic/utilities/cancellation, 2024-11-05)."""
