@@ -64,7 +64,7 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
         elif beginning := _BEGINNING.fullmatch(element):
             scheme, rest = beginning[1], beginning[2] or ""
             first = _parameter(rest)
-            token68 = rest if first is None and _TOKEN68.fullmatch(rest) else None
+            token68 = rest if _TOKEN68.fullmatch(rest) else None
             found.append((scheme, dict([first] if first else []), token68))
     return tuple(Challenge(*parts) for parts in found)
 

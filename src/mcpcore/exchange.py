@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from mcpcore import jsonrpc
 from mcpcore.challenges import parse_challenges
-from mcpcore.errors import LimitExceeded, RemoteProtocolError, TransportError
+from mcpcore.errors import LimitExceeded, McpError, RemoteProtocolError
 from mcpcore.header_fields import media_type, parse_retry_after
 from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
 from mcpcore.sse import SSEParser
@@ -192,10 +192,10 @@ class Exchange:
         elif before is ExchangeState.STREAM:
             raise RemoteProtocolError("the event stream ended before the answer")
 
-    def receive_failure(self, error: TransportError) -> None:
-        """Take note that the connection broke.
+    def receive_failure(self, error: McpError) -> None:
+        """Take note that no more can be read.
 
-        :raises TransportError: the same error, if the answer was still to come.
+        :raises McpError: the same error, if the answer was still to come.
         """
         self._advance(ExchangeEvent.FAILURE)
         if self.state is ExchangeState.BROKEN:

@@ -122,8 +122,8 @@ class EventStream:
         """Take note that the server ended the stream."""
         self._end(TransportError("the server ended the event stream"))
 
-    def request_failed(self, error: TransportError) -> None:
-        """Take note that the connection broke."""
+    def request_failed(self, error: McpError) -> None:
+        """Take note that no more can be read."""
         self._end(error)
 
     def lose(self) -> None:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from mcpcore.call import Call
     from mcpcore.commands import Command
-    from mcpcore.errors import TransportError
     from mcpcore.requests import Flow, Outbound
 T = TypeVar("T")
 
@@ -101,8 +100,8 @@ class Operation(Generic[T]):
         """Answer ``ReceiveData`` with the end of the body."""
         self._answer(None, ReceiveData)
 
-    def request_failed(self, error: TransportError) -> None:
-        """Answer ``SendRequest`` or ``ReceiveData`` with a failure of the network."""
+    def request_failed(self, error: McpError) -> None:
+        """Answer ``SendRequest`` or ``ReceiveData`` with what kept the engine from it, mostly a ``TransportError``."""
         self._fail(error, SendRequest, ReceiveData)
 
     def response_ended(self) -> None:

@@ -28,7 +28,6 @@ from mcpcore.errors import (
     NotSentError,
     RedirectError,
     RpcError,
-    TransportError,
     UnauthorizedError,
 )
 from mcpcore.exchange import Exchange
@@ -211,7 +210,7 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
                 continue
             try:
                 data = yield _RECEIVE_DATA
-            except TransportError as error:
+            except McpError as error:
                 reading = False
                 exchange.receive_failure(error)
                 continue

@@ -1,1 +1,14 @@
-"""Thin adapters that move the bytes of `mcpcore`, on asyncio and on trio from the same code."""
+"""MCP over HTTP, on asyncio and trio alike: connect to a server, and give each request the headers of its own user.
+
+Start at :func:`connect`.  The protocol itself is in :mod:`mcpcore`; this package moves its bytes.
+"""
+
+import logging
+
+from .client import BoundClient, Client, connect
+from .engines.base import Engine, Response
+from .observer import ExchangeSummary
+
+__all__ = ["BoundClient", "Client", "Engine", "ExchangeSummary", "Response", "connect"]
+
+logging.getLogger("transports").addHandler(logging.NullHandler())

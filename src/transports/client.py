@@ -1,0 +1,300 @@
+"""The front of the transports: a client that does what the pure one asks.
+
+:class:`Client` joins a pure :class:`mcpcore.Client`, which knows what to do, with an engine, which can do it.  A call
+is one operation, driven in the caller's task.
+
+A client of Streamable HTTP alone has no task of its own: open it in one task, use it from many, close it from another.
+One that may speak HTTP+SSE has a task for each event stream, so it must be left by the task that entered it.
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final
+
+import anyio
+from attrs import define
+
+import mcpcore
+from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
+
+from .driver import Driver, Readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    import httpx
+    import httpx2
+    from anyio.abc import TaskGroup
+
+    from mcpcore import CallToolResult, Discovery, Operation, Progress, Resolver, Tool
+
+    from .engines.base import Engine
+    from .observer import ExchangeSummary
+
+    TransportName = Literal["http", "sse", "auto"]
+    RedirectPolicy = Literal["never", "same-origin"]
+    EngineName = Literal["httpx"]
+
+T = TypeVar("T")
+
+
+class Unset(Enum):
+    """Stands for an argument that was not given, where None means something."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+Timeout: TypeAlias = float | Literal[Unset.UNSET] | None
+"""Seconds for a whole call; None for no bound; left out, what :func:`connect` was given."""
+
+
+@define(eq=False)
+class _Hub:
+    """What a client and all its views share."""
+
+    core: mcpcore.Client
+    driver: Driver
+    timeout: float | None
+    is_open: bool = False
+
+    async def run(self, operation: Operation[T], timeout: Timeout) -> T:
+        if not self.is_open:
+            raise LocalProtocolError(
+                "the client is not open; use it within 'async with connect(...) as client'", server=self.core.server
+            )
+        return await self.driver.run(operation, self.timeout if timeout is UNSET else timeout)
+
+
+class _Verbs:
+    """What can be asked of a server, in one context unless told otherwise."""
+
+    def __init__(self, hub: _Hub, context: CallContext) -> None:
+        self._hub = hub
+        self._context = context
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._hub.core.server}>"
+
+    def bind(self, context: CallContext) -> BoundClient:
+        """A view of this client in one context; without any I/O."""
+        return BoundClient(self._hub, context)
+
+    async def open(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> Discovery:
+        """Do now what an identity's first call would do first: find the era, and open a session if there are any.
+
+        :returns: what the server says about itself.
+        :raises mcpcore.McpError: if it cannot be done.
+        """
+        return await self._hub.run(self._hub.core.open(context=context or self._context), timeout)
+
+    async def list_tools(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> list[Tool]:
+        """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).
+
+        :raises mcpcore.McpError: if it cannot be done.
+        """
+        return await self._hub.run(self._hub.core.list_tools(context=context or self._context), timeout)
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        context: CallContext | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Progress], Any] | None = None,
+    ) -> CallToolResult:
+        """Call a tool (2026-07-28, "Tools", Calling Tools).
+
+        :param arguments: the tool's arguments, as its ``input_schema`` asks for.
+        :param on_progress: is called with each :class:`mcpcore.Progress`, in order, before this returns; plain or
+            async.  What it raises ends the call.
+        :returns: the result; a tool that failed says so in ``is_error``.
+        :raises mcpcore.McpError: if the tool could not be called.
+        """
+        operation = self._hub.core.call_tool(name, arguments, context=context or self._context, on_progress=on_progress)
+        return await self._hub.run(operation, timeout)
+
+    async def ping(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> None:
+        """See whether the server answers this identity; in revision 2026-07-28 by ``server/discover``.
+
+        :raises mcpcore.McpError: if it does not.
+        """
+        await self._hub.run(self._hub.core.ping(context=context or self._context), timeout)
+
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: CallContext | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Progress], Any] | None = None,
+    ) -> dict[str, Any]:
+        """Make any request, and return its result as received.
+
+        :raises mcpcore.McpError: if there is no result.
+        """
+        operation = self._hub.core.request(method, params, context=context or self._context, on_progress=on_progress)
+        return await self._hub.run(operation, timeout)
+
+    async def notify(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        context: CallContext | None = None,
+        timeout: Timeout = UNSET,
+    ) -> None:
+        """Send any notification; revision 2026-07-28 has none from client to server.
+
+        :raises mcpcore.McpError: if it was not accepted.
+        """
+        await self._hub.run(self._hub.core.notify(method, params, context=context or self._context), timeout)
+
+
+@final
+class BoundClient(_Verbs):
+    """A view of a :class:`Client` in one context, made by :meth:`Client.bind`; there is nothing to close."""
+
+
+@final
+class Client(_Verbs):
+    """One MCP endpoint, used on behalf of any number of identities; made by :func:`connect`.
+
+    Use it as an asynchronous context manager.  Entering it sends nothing.  Leaving it ends the sessions that the server
+    holds, within ``limits.goodbye`` seconds, and closes the connections that it opened.
+    """
+
+    def __init__(self, hub: _Hub, *, owns_engine: bool, reads_streams: bool) -> None:
+        super().__init__(hub, CallContext())
+        self._owns_engine = owns_engine
+        self._reads_streams = reads_streams
+        self._tasks: TaskGroup | None = None
+        self._owner = 0
+        self._was_opened = False
+
+    async def __aenter__(self) -> Self:
+        if self._was_opened:
+            raise LocalProtocolError("a client is opened once; connect again", server=self._hub.core.server)
+        self._was_opened = self._hub.is_open = True
+        if self._reads_streams:
+            self._owner = anyio.get_current_task().id
+            self._tasks = await anyio.create_task_group().__aenter__()
+            self._hub.driver.readers = Readers(self._tasks, copy_context())
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._tasks is not None and anyio.get_current_task().id != self._owner:
+            raise LocalProtocolError(
+                "a client that may speak HTTP+SSE must be left by the task that entered it",
+                server=self._hub.core.server,
+            )
+        self._hub.is_open = False
+        try:
+            with anyio.move_on_after(self._hub.driver.limits.goodbye, shield=True):
+                await self._say_goodbye()
+        finally:
+            with anyio.CancelScope(shield=True):
+                if self._owns_engine:
+                    await self._hub.driver.engine.aclose()
+                if self._tasks is not None:
+                    # Closing their streams has told the readers to end; what the body raised is not theirs to see.
+                    await self._tasks.__aexit__(None, None, None)
+
+    async def _say_goodbye(self) -> None:
+        goodbyes = self._hub.core.close()
+        if not goodbyes:
+            return
+        async with anyio.create_task_group() as tasks:
+            for goodbye in goodbyes:
+                tasks.start_soon(self._hub.driver.run, goodbye)
+
+
+def connect(
+    url: str,
+    *,
+    type: TransportName = "http",
+    headers: Mapping[str, str] | None = None,
+    auth_token: str | None = None,
+    get_headers: Resolver | Sequence[Resolver] | None = None,
+    forward: Iterable[str] = (),
+    protocol_version: str | None = None,
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+    engine: EngineName | Engine = "httpx",
+    timeout: float | None = 30.0,
+    limits: Limits | None = None,
+    redirects: RedirectPolicy = "never",
+    allow_insecure_http: bool = False,
+    client_info: Mapping[str, Any] | None = None,
+    digest_key: bytes | None = None,
+    on_exchange: Callable[[ExchangeSummary], None] | None = None,
+) -> Client:
+    """A client of the MCP server at ``url``, to be used as ``async with connect(url) as client``.  Sends nothing.
+
+    :param url: the server's URL, http or https, without userinfo.
+    :param type: which transports to try: ``"http"`` (Streamable HTTP), ``"sse"`` (HTTP+SSE of 2024-11-05), or
+        ``"auto"`` (the one, then the other).
+    :param headers: static headers, sent with every request.
+    :param auth_token: a static bearer token, short for an ``Authorization`` header.
+    :param get_headers: a resolver, or several, plain or async, asked for headers for each single request; see
+        :class:`mcpcore.RequestContext`.
+    :param forward: which of a call's ``request_headers`` are sent on, by name.
+    :param protocol_version: the one revision to speak; None finds out.
+    :param http_client: your own client, whose connections are used and which is never closed here; see the page about
+        engines for what of it applies.
+    :param engine: ``"httpx"``, or an engine of your own, which is never closed here.
+    :param timeout: seconds for a whole call: resolvers, handshake, retries, stream; None for no bound.
+    :param limits: the client's bounds.
+    :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
+    :param allow_insecure_http: whether headers may go over plain http to another machine.
+    :param client_info: what the client calls itself: at least ``name`` and ``version``.
+    :param digest_key: the secret that identities are hashed with; drawn at random if None.
+    :param on_exchange: is called with an :class:`ExchangeSummary` of each request, once it has been answered or has
+        failed; what it raises ends the call.
+    :raises mcpcore.ConfigurationError: if the configuration can never work.
+    """
+    bounds = limits or Limits()
+    chosen, owned = _engine(http_client, engine, bounds)
+    core = mcpcore.Client(
+        url,
+        type=type,
+        headers=headers,
+        auth_token=auth_token,
+        get_headers=get_headers,
+        forward=forward,
+        protocol_version=protocol_version,
+        limits=bounds,
+        redirects=redirects,
+        allow_insecure_http=allow_insecure_http,
+        client_info=client_info,
+        digest_key=digest_key,
+        opaque_identity=chosen.carries_identity,
+    )
+    hub = _Hub(core, Driver(chosen, bounds, on_exchange), timeout)
+    return Client(hub, owns_engine=owned, reads_streams=type != "http")
+
+
+def _engine(
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None, engine: EngineName | Engine, limits: Limits
+) -> tuple[Engine, bool]:
+    """The engine to use, and whether it is ours to close.  HTTP libraries are imported here, not before."""
+    if not isinstance(engine, str):
+        if http_client is not None:
+            raise ConfigurationError("http_client and an engine of your own exclude each other")
+        return engine, False
+    if engine != "httpx":
+        raise ConfigurationError("engine must be 'httpx' or an Engine")
+    if http_client is not None:
+        from .engines.httpx_client import HttpxClientEngine
+
+        return HttpxClientEngine(http_client), True
+    from .engines.httpx import HttpxEngine
+
+    return HttpxEngine(limits), True

@@ -1,0 +1,214 @@
+"""The command loop: does what an operation asks, and answers it.
+
+One loop serves every engine and both event loops, because all that differs between HTTP libraries is behind
+:class:`~transports.engines.base.Engine` and all that differs between event loops behind anyio.
+
+Everything happens in the caller's task: a resolver sees the caller's context variables, and the caller's cancellation
+and deadlines apply at every step.  The one exception is the reader of an HTTP+SSE stream, which only moves bytes, and
+runs in the task group of the client that it belongs to.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from mcpcore import (
+    Complete,
+    Deliver,
+    EndResponse,
+    LocalProtocolError,
+    McpError,
+    ReceiveData,
+    ResolveHeaders,
+    SendRequest,
+    StartReader,
+    TransportError,
+    WaitFor,
+)
+
+from .observer import ExchangeSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcpcore import Command, EventStream, Limits, Operation, Signal
+
+    from .engines.base import Engine, Response
+
+T = TypeVar("T")
+
+
+@define
+class Readers:
+    """Where the readers of event streams run.
+
+    :ivar context: the context variables that they see: their owner's, never those of the call that opened a stream.
+    """
+
+    tasks: TaskGroup
+    context: Context
+
+
+@define(eq=False)
+class Driver:
+    """Drives operations over one engine.
+
+    :ivar on_exchange: is told of each request, after its head has arrived or it has failed.
+    :ivar readers: where event streams are read, or None where there are none.
+    """
+
+    engine: Engine
+    limits: Limits
+    on_exchange: Callable[[ExchangeSummary], None] | None = None
+    readers: Readers | None = field(default=None, init=False)
+
+    async def run(self, operation: Operation[T], timeout: float | None = None) -> T:
+        """Drive ``operation`` to its end, for at most ``timeout`` seconds.
+
+        :raises McpError: what the operation fails with; ``DeadlineExceeded`` if the time runs out.
+        """
+        if timeout is None:
+            return await self._run(operation)
+        with anyio.move_on_after(timeout):
+            return await self._run(operation)
+        raise operation.deadline_exceeded(timeout)
+
+    async def _run(self, operation: Operation[T]) -> T:
+        responses: list[Response] = []
+        try:
+            while True:
+                command = operation.next_command()
+                if isinstance(command, Complete):
+                    return command.result
+                await self._obey(operation, command, responses)
+        except BaseException:
+            await self._give_up(operation, responses)
+            raise
+
+    async def _give_up(self, operation: Operation[Any], responses: list[Response]) -> None:
+        """Leave nothing behind, and tell the server what it has to know; a cancellation waits for that."""
+        farewell = operation.cancel()
+        if not responses and farewell is None:
+            return
+        with anyio.move_on_after(self.limits.goodbye, shield=True):
+            while responses:
+                await responses.pop().aclose()
+            if farewell is not None:
+                await self._run(farewell)
+
+    async def _obey(self, operation: Operation[Any], command: Command, responses: list[Response]) -> None:
+        match command:
+            case ResolveHeaders():
+                await self._resolve(operation, command)
+            case SendRequest():
+                await self._send(operation, command, responses)
+            case ReceiveData():
+                await self._receive(operation, responses)
+            case EndResponse(drain=drain):
+                await self._end(responses.pop(), drain=drain)
+                operation.response_ended()
+            case WaitFor(signal=signal):
+                await _wait_for(signal)
+                operation.signalled()
+            case Deliver(handler=handler, value=value):
+                outcome = handler(value)
+                if isawaitable(outcome):
+                    await outcome
+                operation.delivered()
+            case StartReader(stream=stream):
+                self._start_reader(stream, responses.pop())
+                operation.reader_started()
+
+    async def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
+        try:
+            headers = command.resolver(command.context)
+            if isawaitable(headers):
+                headers = await headers
+        except Exception as error:
+            operation.resolver_failed(error)
+        else:
+            operation.headers_resolved(headers)
+
+    async def _send(self, operation: Operation[Any], request: SendRequest, responses: list[Response]) -> None:
+        try:
+            response = await self.engine.send(request)
+        except McpError as error:
+            self._observe(request, error=error)
+            operation.request_failed(error)
+        else:
+            responses.append(response)
+            self._observe(request, status=response.status)
+            operation.receive_head(response.status, response.headers)
+
+    def _observe(self, request: SendRequest, *, status: int | None = None, error: McpError | None = None) -> None:
+        if self.on_exchange is not None:
+            self.on_exchange(ExchangeSummary.of(request, status, error))
+
+    async def _receive(self, operation: Operation[Any], responses: list[Response]) -> None:
+        try:
+            data = await responses[-1].receive()
+        except McpError as error:
+            await responses.pop().aclose()
+            operation.request_failed(error)
+            return
+        if data:
+            operation.receive_data(data)
+        else:
+            await responses.pop().aclose()
+            operation.receive_end()
+
+    async def _end(self, response: Response, *, drain: bool) -> None:
+        try:
+            if drain:
+                with anyio.move_on_after(self.limits.drain):
+                    await self._drain(response)
+        finally:
+            await response.aclose()
+
+    async def _drain(self, response: Response) -> None:
+        remaining = self.limits.drain_bytes
+        try:
+            while remaining >= 0 and (data := await response.receive()):
+                remaining -= len(data)
+        except McpError:
+            # The answer is known; that its connection can't be used again is no concern of the call's.
+            return
+
+    def _start_reader(self, stream: EventStream, response: Response) -> None:
+        if self.readers is None:
+            raise LocalProtocolError("this client was not opened for HTTP+SSE")
+        self.readers.context.run(self.readers.tasks.start_soon, _read, stream, response)
+
+
+async def _wait_for(signal: Signal) -> None:
+    event = anyio.Event()
+    signal.subscribe(event.set)
+    try:
+        await event.wait()
+    finally:
+        signal.unsubscribe(event.set)
+
+
+async def _read(stream: EventStream, response: Response) -> None:
+    """Move the bytes of one event stream, until it ends or nobody needs it."""
+    with anyio.CancelScope() as scope:
+        stream.closed.subscribe(scope.cancel)
+        try:
+            while data := await response.receive():
+                stream.receive_data(data)
+            stream.receive_end()
+        except McpError as error:
+            stream.request_failed(error)
+        except Exception as error:
+            failure = TransportError("the event stream could not be read")
+            failure.__cause__ = error
+            stream.request_failed(failure)
+        finally:
+            stream.close()
+            await response.aclose()
