@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcpcore.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
@@ -159,6 +159,10 @@ def depth(value: Any) -> int:
 
 
 @settings(deadline=None)
+@example(["\\", "["], True, None)  # a string that ends in an escape, and not in its quote
+@example(['\\"', "["], True, None)
+@example(['"', "["], True, None)
+@example(["[", "]", "[{"], True, None)
 @given(values, st.booleans(), st.none() | st.integers(0, 2))
 def test_the_depth_is_measured_exactly(value: Any, ensure_ascii: bool, indent: int | None) -> None:
     message = {"jsonrpc": "2.0", "method": "m", "params": {"value": value}}
