@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 _EVENT_STREAM = "text/event-stream"
 _OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
-_OPEN = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.REFUSED, ExchangeState.STREAM})
 _WANTED = frozenset({"content-type", "mcp-session-id", "location", "retry-after", "www-authenticate"})
 
 
@@ -116,9 +115,9 @@ class Exchange:
         return self.state in _OVER
 
     @property
-    def is_open(self) -> bool:
-        """Whether more of the body may follow."""
-        return self.state in _OPEN
+    def is_stream(self) -> bool:
+        """Whether events are to be read."""
+        return self.state is ExchangeState.STREAM
 
     def receive_head(self, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
         """Take the response's head.

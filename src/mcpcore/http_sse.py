@@ -228,7 +228,7 @@ def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolut
     """Open a stream, shake hands on it, and keep it for whom it may serve."""
     is_kept = call.owns(resolution)
     exchange = yield from send(call, request, resolution)
-    if not exchange.is_open:
+    if not exchange.is_stream:
         raise StreamRefused(refusal(exchange).located(call.state.endpoint.name, request.name))
     stream = EventStream(call.state.endpoint, request.url, revision, call.state.limits)
     yield StartReader(stream)

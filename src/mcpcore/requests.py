@@ -202,7 +202,7 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
     reading = True
     try:
         exchange.receive_head(status, headers)
-        if exchange.listens and not exchange.over and status < 300:
+        if exchange.listens and exchange.is_stream:
             return exchange
         while (message := exchange.next_message()) is not None or not exchange.over:
             if message is not None:

@@ -197,16 +197,17 @@ class Client(_Verbs):
                 server=self._hub.core.server,
             )
         self._hub.is_open = False
-        try:
-            with anyio.move_on_after(self._hub.driver.limits.goodbye, shield=True):
-                await self._say_goodbye()
-        finally:
-            with anyio.CancelScope(shield=True):
-                if self._owns_engine:
-                    await self._hub.driver.engine.aclose()
-                if self._tasks is not None:
-                    # Closing their streams has told the readers to end; what the body raised is not theirs to see.
-                    await self._tasks.__aexit__(None, None, None)
+        driver = self._hub.driver
+        with anyio.move_on_after(driver.limits.goodbye, shield=True):
+            await self._say_goodbye()
+        with anyio.CancelScope(shield=True):
+            if driver.readers is not None:
+                await driver.readers.wait()
+            if self._owns_engine:
+                await driver.engine.aclose()
+        if self._tasks is not None:
+            # It is empty now, so it has nothing to add to what the body raised, and is told nothing of it.
+            await self._tasks.__aexit__(None, None, None)
 
     async def _say_goodbye(self) -> None:
         goodbyes = self._hub.core.close()

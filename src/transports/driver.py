@@ -27,6 +27,7 @@ from mcpcore import (
     ReceiveData,
     ResolveHeaders,
     SendRequest,
+    Signal,
     StartReader,
     TransportError,
     WaitFor,
@@ -37,7 +38,7 @@ from .observer import ExchangeSummary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcpcore import Command, EventStream, Limits, Operation, Signal
+    from mcpcore import Command, EventStream, Limits, Operation
 
     from .engines.base import Engine, Response
 
@@ -53,6 +54,31 @@ class Readers:
 
     tasks: TaskGroup
     context: Context
+    _running: set[Signal] = field(factory=set[Signal], init=False)
+
+    def start(self, stream: EventStream, response: Response) -> None:
+        """Read ``stream`` from now on."""
+        done = Signal()
+        self._running.add(done)
+        self.context.run(self.tasks.start_soon, self._read, stream, response, done)
+
+    async def wait(self) -> None:
+        """Wait until every stream has come to its end."""
+        for done in list(self._running):
+            await wait_for(done)
+
+    async def _read(self, stream: EventStream, response: Response, done: Signal) -> None:
+        """Move the bytes of one event stream, until it ends or nobody needs it."""
+        try:
+            with anyio.CancelScope() as scope:
+                stream.closed.subscribe(scope.cancel)
+                await _move(stream, response)
+        finally:
+            stream.close()
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+            self._running.discard(done)
+            done.raise_()
 
 
 @define(eq=False)
@@ -114,7 +140,7 @@ class Driver:
                 await self._end(responses.pop(), drain=drain)
                 operation.response_ended()
             case WaitFor(signal=signal):
-                await _wait_for(signal)
+                await wait_for(signal)
                 operation.signalled()
             case Deliver(handler=handler, value=value):
                 outcome = handler(value)
@@ -183,10 +209,11 @@ class Driver:
     def _start_reader(self, stream: EventStream, response: Response) -> None:
         if self.readers is None:
             raise LocalProtocolError("this client was not opened for HTTP+SSE")
-        self.readers.context.run(self.readers.tasks.start_soon, _read, stream, response)
+        self.readers.start(stream, response)
 
 
-async def _wait_for(signal: Signal) -> None:
+async def wait_for(signal: Signal) -> None:
+    """Wait until ``signal`` is raised."""
     event = anyio.Event()
     signal.subscribe(event.set)
     try:
@@ -195,20 +222,14 @@ async def _wait_for(signal: Signal) -> None:
         signal.unsubscribe(event.set)
 
 
-async def _read(stream: EventStream, response: Response) -> None:
-    """Move the bytes of one event stream, until it ends or nobody needs it."""
-    with anyio.CancelScope() as scope:
-        stream.closed.subscribe(scope.cancel)
-        try:
-            while data := await response.receive():
-                stream.receive_data(data)
-            stream.receive_end()
-        except McpError as error:
-            stream.request_failed(error)
-        except Exception as error:
-            failure = TransportError("the event stream could not be read")
-            failure.__cause__ = error
-            stream.request_failed(failure)
-        finally:
-            stream.close()
-            await response.aclose()
+async def _move(stream: EventStream, response: Response) -> None:
+    try:
+        while data := await response.receive():
+            stream.receive_data(data)
+        stream.receive_end()
+    except McpError as error:
+        stream.request_failed(error)
+    except Exception as error:
+        failure = TransportError("the event stream could not be read")
+        failure.__cause__ = error
+        stream.request_failed(failure)
