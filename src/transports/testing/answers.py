@@ -105,7 +105,7 @@ class Answer:
         return self._evolve(headers=headers)
 
     def in_pieces(self, size: int) -> Self:
-        """This answer with a body that arrives ``size`` bytes at a time."""
+        """This answer with a body that is sent ``size`` bytes at a time; a socket may join pieces, memory does not."""
 
         async def body() -> AsyncGenerator[bytes, None]:
             async with aclosing(self.chunks()) as chunks:

@@ -7,9 +7,10 @@ work is stopped there and then, and the journal says so.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio
 import h11
@@ -51,22 +52,50 @@ class Served:
 async def serve(server: Server) -> AsyncGenerator[Served, None]:
     """Let ``server`` listen on a free port of the loopback interface, for as long as the block lasts.
 
-    On leaving, whatever is still being answered is stopped, and every connection is closed.
+    On leaving, whatever is still being answered is stopped, and every connection is closed.  A mistake in a scripted
+    function or a method of your own ends the block and is raised here; an exception of the block passes as it is.
     """
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    port = listener.extra(SocketAttribute.local_port)
-    served = Served(server, f"http://127.0.0.1:{port}")
+    served = Served(server, f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}")
     async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, partial(_serve_connection, served, tasks))
-        yield served
+        work = _Work(tasks)
+        tasks.start_soon(listener.serve, partial(_serve_connection, served, work))
+        try:
+            yield served
+        except Exception as error:
+            work.fail(error)
         tasks.cancel_scope.cancel()
+    if work.failure is not None:
+        raise work.failure
 
 
-async def _serve_connection(served: Served, background: TaskGroup, stream: SocketStream) -> None:
+@define(eq=False)
+class _Work:
+    """What goes on behind the listener.  Its first failure stops it all, and is kept to be raised in one piece: a task
+    group would wrap it."""
+
+    tasks: TaskGroup
+    failure: Exception | None = field(default=None, init=False)
+
+    def fail(self, error: Exception) -> None:
+        self.failure = self.failure or error
+        self.tasks.cancel_scope.cancel()
+
+    async def guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            self.fail(error)
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.tasks.start_soon(self.guard, work)
+
+
+async def _serve_connection(served: Served, work: _Work, stream: SocketStream) -> None:
     served.connections += 1
     served.open_connections += 1
     try:
-        await _Connection(served.server, background, stream, served.connections).run()
+        await _Connection(served.server, work, stream, served.connections).run()
     except (h11.RemoteProtocolError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         pass  # Not HTTP, or gone in the middle of a request: there is nobody to tell.
     finally:
@@ -79,7 +108,7 @@ class _Connection:
     """One TCP connection."""
 
     server: Server
-    background: TaskGroup
+    work: _Work
     stream: SocketStream
     number: int
     _http: h11.Connection = field(factory=lambda: h11.Connection(h11.SERVER), init=False)
@@ -126,10 +155,7 @@ class _Connection:
         """Answer one request, unless the client leaves before."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, request, tasks.cancel_scope)
-            try:
-                await self._answer_or_cut(request)
-            except anyio.BrokenResourceError:
-                request.end("disconnected")
+            await self.work.guard(partial(self._answer_or_cut, request))
             tasks.cancel_scope.cancel()
 
     async def _watch(self, request: ReceivedRequest, exchange: anyio.CancelScope) -> None:
@@ -144,13 +170,16 @@ class _Connection:
 
     async def _answer_or_cut(self, request: ReceivedRequest) -> None:
         try:
-            await self._answer(request)
-        except Disconnect as disconnect:
-            request.end("cut")
-            await self.stream.send(disconnect.sent)
+            try:
+                await self._answer(request)
+            except Disconnect as disconnect:
+                request.end("cut")
+                await self.stream.send(disconnect.sent)
+        except anyio.BrokenResourceError:
+            request.end("disconnected")
 
     async def _answer(self, request: ReceivedRequest) -> None:
-        answer = await self.server.answer(request, self.background.start_soon)
+        answer = await self.server.answer(request, self.work.start_soon)
         if isinstance(answer.body, bytes):
             request.end("answered")
             await self._send(_head(answer), *_data(answer.body), h11.EndOfMessage())
