@@ -85,7 +85,7 @@ GRAMMAR = [
     # Data
     pytest.param(b"data: a\ndata\ndata: b\n\n", Outcome([Event(data=b"a\n\nb")]), id="multi-line data"),
     pytest.param(b"data\ndata\n\n", Outcome([Event(data=b"\n")]), id="two empty lines of data"),
-    pytest.param(b"data\n\ndata:\n\ndata: \n\n", Outcome([]), id="empty data"),
+    pytest.param(b"data\n\ndata:\n\ndata: \n\n", Outcome([Event(), Event(), Event()]), id="empty data"),
     pytest.param(b"\n\n\n", Outcome([]), id="blank lines"),
     pytest.param(b"data: a\n", Outcome([]), id="an unfinished event"),
     pytest.param(b"data: a\n\ndata: b", Outcome([Event(data=b"a")]), id="an unfinished line"),
@@ -115,7 +115,7 @@ GRAMMAR = [
         Outcome([Event(data=b"a", id="1"), Event(data=b"b", id="1")], "1"),
         id="an id with NUL",
     ),
-    pytest.param(b"id: 1\ndata:\n\n", Outcome([], "1"), id="an id that primes, with empty data"),
+    pytest.param(b"id: 1\ndata:\n\n", Outcome([Event(id="1")], "1"), id="an id that primes, with empty data"),
     pytest.param(b"id: 1\n\n", Outcome([], "1"), id="an id that primes, without data"),
     pytest.param(b"id: 1\n\nid: 2\ndata: a\n", Outcome([], "1"), id="the id of an unfinished event"),
     pytest.param(b"id: \xff\n\n", Outcome([], "\ufffd"), id="an id not in UTF-8"),
@@ -239,14 +239,14 @@ streams = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join)
 
 
 def by_the_standard(stream: bytes) -> Outcome:
-    """The standard's algorithm, word by word and all at once, but for the one rule of ours about empty data."""
+    """The standard's algorithm, word by word and all at once."""
     lines = re.split(rb"\r\n|\n|\r", stream.removeprefix(b"\xef\xbb\xbf"))[:-1]
     events: list[Event] = []
     data, kind, id_buffer, last_event_id, retry = b"", "", None, None, None
     for line in lines:
         if not line:
             last_event_id = id_buffer
-            if data not in (b"", b"\n"):
+            if data:
                 events.append(Event(kind or "message", data[:-1], last_event_id, retry))
             data, kind = b"", ""
             continue

@@ -210,7 +210,8 @@ class Exchange:
             event = self._parser.next_event()
             if event is None:
                 return None
-            if event.event == "message":
+            # Empty data is no message: it primes a client to resume (2025-11-25, "Transports").
+            if event.event == "message" and event.data:
                 self._take(event.data)
                 if self.answer is not None:
                     self._advance(ExchangeEvent.ANSWER)

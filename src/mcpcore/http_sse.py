@@ -154,7 +154,7 @@ class EventStream:
     def _handle(self, event: ServerSentEvent) -> None:
         if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
             self._locate(event.data)
-        elif event.event == "message" and self.state is StreamState.OPEN:
+        elif event.event == "message" and event.data and self.state is StreamState.OPEN:
             self._advance(StreamEvent.MESSAGE)
             for message in jsonrpc.decode(event.data, self._limits):
                 self._sort(message)

@@ -56,9 +56,8 @@ class SSEParser:
     Call :meth:`receive_data` with each chunk as it comes, and :meth:`next_event` after it until that returns
     None.  At the end of the stream just stop: what no blank line has completed is not an event.
 
-    One rule is narrower than the standard's.  An event whose data is empty carries no message, as when a
-    server primes its client for resumption (MCP 2025-11-25, Transports, "Sending Messages to the Server"): it
-    is not handed out, but its id and reconnection time count.
+    An event may carry empty data, as when a server primes its client for resumption (MCP 2025-11-25, Transports,
+    "Sending Messages to the Server"); one without any ``data`` line is no event, but its id and reconnection time count.
 
     :param limits: ``sse_line_bytes`` bounds a line, ``message_bytes`` the data of an event.
     """
@@ -174,7 +173,7 @@ class SSEParser:
         self._last_event_id = self._id
         kind, self._type = self._type, b""
         data, self._data = self._data, None
-        if not data:
+        if data is None:
             return None
         event = kind.decode("utf-8", "replace") if kind else "message"
         return ServerSentEvent(event, bytes(data), self._id, self._retry)
