@@ -86,11 +86,13 @@ def _address(url: httpx.URL) -> httpcore.URL:
 def _parse_target(url: str) -> _Target:
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as exc:
-        raise LocalProtocolError("the URL is not valid") from exc
+    except httpx.InvalidURL:
+        raise LocalProtocolError("the URL is not valid") from None
     if parsed.scheme not in _PORTS or not parsed.host:
         raise LocalProtocolError("the URL is not an http or https URL with a host")
     port = parsed.port or _PORTS[parsed.scheme]
+    if port > 65535:
+        raise LocalProtocolError("the URL names a port that does not exist")
     return _Target(_address(parsed), (parsed.raw_scheme, parsed.raw_host, port), (b"Host", parsed.netloc))
 
 
