@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Literal, final
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 from mcpcore import rpc
 from mcpcore.call import Call
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     TransportName = Literal["http", "sse", "auto"]
     RedirectPolicy = Literal["never", "same-origin"]
+
+OptionT = TypeVar("OptionT", bound=Enum)
 
 _log = logging.getLogger("mcpcore")
 _NOBODY = CallContext()
@@ -86,8 +89,13 @@ class Client:
         opaque_identity: bool = False,
     ) -> None:
         endpoint = Endpoint.parse(url)
-        transport = Transport(type)
-        pinned = None if protocol_version is None else revision_named(protocol_version)
+        try:
+            transport, redirection = _choice(Transport, "type", type), _choice(Redirects, "redirects", redirects)
+            pinned = None if protocol_version is None else revision_named(protocol_version)
+            verdict, resolvers = _fixed_verdict(transport, pinned), _resolvers(get_headers)
+        except ConfigurationError as error:
+            error.located(endpoint.name, "")
+            raise
         self.limits = limits or Limits()
         self._state = ClientState(
             endpoint=endpoint,
@@ -97,18 +105,18 @@ class Client:
                 user_agent=f"mcpcore/{__version__}",
                 headers=headers,
                 auth_token=auth_token,
-                resolvers=_resolvers(get_headers),
+                resolvers=resolvers,
                 forward=forward,
                 allow_insecure_http=allow_insecure_http,
             ),
             limits=self.limits,
-            redirects=Redirects(redirects),
+            redirects=redirection,
             client_info=dict(client_info or {"name": "mcpcore", "version": __version__}),
             capabilities={},
             pinned=pinned,
             opaque_identity=opaque_identity,
             partitions=Partitions(digest_key or os.urandom(32), self.limits),
-            verdict=_fixed_verdict(transport, pinned),
+            verdict=verdict,
         )
 
     def __repr__(self) -> str:
@@ -172,7 +180,7 @@ class Client:
         :raises LocalProtocolError: if the method is one that the client sends by itself.
         """
         call = self._call(context, on_progress)
-        return Operation(method, call, rpc.request(call, _public(method), dict(params or {})))
+        return Operation(method, call, rpc.request(call, self._public(method), dict(params or {})))
 
     def notify(
         self, method: str, params: Mapping[str, Any] | None = None, *, context: CallContext = _NOBODY
@@ -182,7 +190,7 @@ class Client:
         :raises LocalProtocolError: if the method is one that the client sends by itself.
         """
         call = self._call(context)
-        return Operation(method, call, rpc.notify(call, _public(method), dict(params or {})))
+        return Operation(method, call, rpc.notify(call, self._public(method), dict(params or {})))
 
     def close(self) -> list[Operation[None]]:
         """Forget every identity and end what the server holds for them.
@@ -194,8 +202,8 @@ class Client:
         for partition in self._state.partitions.all():
             if partition.stream is not None:
                 partition.stream.close()
-            # Without a principal there is nobody left to resolve headers for.
-            if partition.session is not None and (partition.principal or not self._state.pipeline.resolvers):
+            # Without a principal there is nobody left to find headers for.
+            if partition.session is not None and (partition.principal or self._state.pipeline.is_static):
                 call = self._call(CallContext(principal=partition.principal))
                 goodbyes.append(Operation("the end of a session", call, terminate(call, partition.session)))
         self._state.partitions.clear()
@@ -204,11 +212,26 @@ class Client:
     def _call(self, context: CallContext, on_progress: Callable[[Progress], Any] | None = None) -> Call:
         return Call(self._state, context, on_progress)
 
+    def _public(self, method: str) -> str:
+        if method in _OWN_METHODS:
+            raise LocalProtocolError("the client sends this itself, when it is due", server=self.server, request=method)
+        return method
+
+
+def _choice(options: type[OptionT], name: str, value: str) -> OptionT:
+    try:
+        return options(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be one of {', '.join(o.value for o in options)}") from None
+
 
 def _resolvers(get_headers: Resolver | Sequence[Resolver] | None) -> tuple[Resolver, ...]:
     if get_headers is None:
         return ()
-    return (get_headers,) if callable(get_headers) else tuple(get_headers)
+    resolvers: tuple[Any, ...] = (get_headers,) if callable(get_headers) else tuple(get_headers)
+    if not all(callable(resolver) for resolver in resolvers):
+        raise ConfigurationError("get_headers must be a function, or several")
+    return resolvers
 
 
 def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | None:
@@ -223,12 +246,6 @@ def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | N
     if pinned is None or (transport is Transport.AUTO and pinned.era is Era.HANDSHAKE):
         return None
     return Verdict(pinned)
-
-
-def _public(method: str) -> str:
-    if method in _OWN_METHODS:
-        raise LocalProtocolError(f"{method} is sent by the client itself, when it is due")
-    return method
 
 
 def _list_tools(call: Call) -> Flow[list[Tool]]:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import field, frozen
 
-from mcpcore.redaction import redact_url
+from mcpcore.redaction import redact_name, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class SendRequest:
     body: bytes = field(repr=False)
     kind: RequestKind
     rpc_method: str | None = None
-    rpc_name: str | None = None
+    rpc_name: str | None = field(default=None, repr=redact_name)
     attempt: int = 1
     principal: str | None = field(default=None, repr=False)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import field, frozen
 
 from mcpcore.errors import ConfigurationError
-from mcpcore.redaction import redact_names, redact_url
+from mcpcore.redaction import redact_name, redact_names, redact_url
 
 if TYPE_CHECKING:
     from mcpcore.challenges import Challenge
@@ -56,8 +56,17 @@ def _check_principal(_context: object, _attribute: object, principal: Any) -> No
         raise ConfigurationError("a principal is a non-empty string, or None")
 
 
-def _snapshot(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType({name.lower(): value for name, value in headers.items()})
+def _snapshot(headers: Mapping[Any, Any]) -> Mapping[str, str]:
+    # Each name is looked up: of a header that came twice, the snapshot then has the value that everybody else sees who
+    # asks the same mapping.  Two values that this cannot decide between could be two identities.
+    snapshot: dict[str, str] = {}
+    for name in headers:
+        value = headers[name]
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise ConfigurationError("request_headers maps strings to strings")
+        if snapshot.setdefault(name.lower(), value) != value:
+            raise ConfigurationError(f"request_headers has {name} twice, in names that differ only in case")
+    return MappingProxyType(snapshot)
 
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -75,7 +84,8 @@ class CallContext:
         is copied.
     :param user: any object, for resolvers to read.
     :param input: any object, for resolvers to read.
-    :raises ConfigurationError: if ``principal`` is empty or not a string.
+    :raises ConfigurationError: if ``principal`` is empty or not a string, or if ``request_headers`` has two values for
+        one name.
     """
 
     principal: str | None = field(default=None, validator=_check_principal)
@@ -111,7 +121,7 @@ class RequestContext:
     http_method: str
     kind: RequestKind
     rpc_method: str | None = None
-    rpc_name: str | None = None
+    rpc_name: str | None = field(default=None, repr=redact_name)
     request_id: int | str | None = None
     body: bytes = field(default=b"", repr=False)
     attempt: int = 1

@@ -8,6 +8,7 @@ resolved and compared here and nowhere else.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -34,6 +34,13 @@ def _origin(parts: SplitResult) -> tuple[str, str, int] | None:
     if scheme not in _DEFAULT_PORTS or not host or parts.username is not None or parts.password is not None:
         return None
     return scheme, host, port if port is not None else _DEFAULT_PORTS[scheme]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @frozen
@@ -62,8 +69,9 @@ class Endpoint:
             raise ConfigurationError("the server's URL contains white space, control characters or a backslash")
         try:
             parts = urlsplit(url)
-        except ValueError as exc:
-            raise ConfigurationError("the server's URL cannot be parsed") from exc
+        except ValueError:
+            # Its message may quote userinfo.
+            raise ConfigurationError("the server's URL cannot be parsed") from None
         if "@" in parts.netloc:
             raise ConfigurationError(
                 "the server's URL carries userinfo; give credentials as auth_token= or headers=", server=redact_url(url)
@@ -73,7 +81,7 @@ class Endpoint:
             raise ConfigurationError(
                 "the server's URL must be absolute and http or https, with a valid port", server=redact_url(url)
             )
-        is_private = origin[0] == "https" or _LOOPBACK.fullmatch(origin[1]) is not None
+        is_private = origin[0] == "https" or _is_loopback(origin[1])
         return cls(url, parts._replace(fragment="").geturl(), redact_url(url), is_private, origin)
 
     def resolve(self, base: str, reference: str) -> str | None:

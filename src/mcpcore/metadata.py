@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from mcpcore.errors import LocalProtocolError
 
+if TYPE_CHECKING:
     from mcpcore.revisions import Revision
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
@@ -55,8 +56,14 @@ def request_meta(
 
 
 def with_meta(params: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """``params`` with ``meta`` laid over their own ``_meta``."""
-    return {**params, "_meta": {**params.get("_meta", {}), **meta}} if meta else dict(params)
+    """``params`` with ``meta`` laid over their own ``_meta``.
+
+    :raises LocalProtocolError: if they have a ``_meta`` that is not an object.
+    """
+    own = params.get("_meta", {})
+    if not isinstance(own, Mapping):
+        raise LocalProtocolError("_meta, among the parameters, is not an object")
+    return {**params, "_meta": {**own, **meta}} if meta else dict(params)
 
 
 def mirrored_headers(method: str, name: str | None) -> list[tuple[bytes, bytes]]:

@@ -51,6 +51,7 @@ def modern_request(
     if call.on_progress is not None:
         meta[PROGRESS_TOKEN_KEY] = request_id
     name = rpc_name(method, params)
+    body = jsonrpc.encode(Request(request_id, method, with_meta(params, meta)))
     return Outbound(
         kind=kind,
         url=state.endpoint.url,
@@ -59,7 +60,7 @@ def modern_request(
             (b"mcp-protocol-version", revision.name.encode("ascii")),
             *mirrored_headers(method, name),
         ),
-        body=jsonrpc.encode(Request(request_id, method, with_meta(params, meta))),
+        body=body,
         rpc_method=method,
         rpc_name=name,
         request_id=request_id,

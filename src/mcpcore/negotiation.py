@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mcpcore.call import Call
     from mcpcore.exchange import Exchange
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow
+    from mcpcore.requests import Flow, Outbound
 
 _PROVES_NOTHING = frozenset({401, 403, 407, 408, 429})
 
@@ -65,7 +65,7 @@ def negotiate(call: Call) -> Flow[Verdict]:
             state.probing,
             look=lambda: state.verdict,
             resolve=lambda: resolve(call, request),
-            lead=lambda resolution: Search(call).run(resolution),
+            lead=lambda resolution: Search(call, request).run(resolution),
         )
     )
 
@@ -77,7 +77,7 @@ def negotiate_again(call: Call, broken: VerdictBroken, verdict: Verdict) -> Flow
     """
     if call.state.pinned is not None or call.state.transport is Transport.SSE:
         raise broken.error
-    found = yield from Search(call).run(None)
+    found = yield from Search(call, discover_request(call, MODERN)).run(None)
     if found == verdict:
         raise broken.error
     return found
@@ -85,9 +85,10 @@ def negotiate_again(call: Call, broken: VerdictBroken, verdict: Verdict) -> Flow
 
 @define(eq=False)
 class Search:
-    """One search for the era of a server."""
+    """One search for the era of a server, which begins with ``request``."""
 
     _call: Call
+    _request: Outbound
     state: NegotiationState = field(default=NegotiationState.UNKNOWN, init=False)
     _handshake: Revision = field(default=HANDSHAKE, init=False)
 
@@ -124,7 +125,7 @@ class Search:
     def _probe(self, resolution: Resolution | None) -> Flow[Revision | None]:
         """Ask for discovery; None if the server is not modern."""
         call = self._call
-        exchange = yield from send(call, discover_request(call, MODERN), resolution)
+        exchange = yield from send(call, self._request, resolution)
         answer = exchange.answer
         revision = self._read(exchange)
         if revision is None:

@@ -120,7 +120,14 @@ def _find(store: dict[bytes, Partition], key: bytes, principal: str | None, boun
     partition = store.pop(key, None) or Partition(key, principal)
     store[key] = partition
     if len(store) > bound:
-        idle = next((k for k, p in store.items() if p.users == 0 and k != key), None)
-        if idle is not None:
-            del store[idle]
+        _make_room(store, bound, partition)
     return partition
+
+
+def _make_room(store: dict[bytes, Partition], bound: int, newcomer: Partition) -> None:
+    """Drop what was used least recently, until the rest fits or is in use."""
+    idle = [key for key, partition in store.items() if partition.users == 0 and partition is not newcomer]
+    for key in idle[: len(store) - bound]:
+        evicted = store.pop(key)
+        if evicted.stream is not None:
+            evicted.stream.close()

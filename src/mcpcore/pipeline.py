@@ -35,33 +35,65 @@ _AUTHORIZATION = "authorization"
 _NOT_IDENTITY = frozenset({"user-agent", "dpop", "traceparent", "tracestate", "baggage"})
 
 
+class _Refused(Exception):
+    """Why headers cannot be sent, without a value."""
+
+
+def _check_text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise _Refused(f"{what} is not a string")
+    # A subclass of str is taken for the characters that it holds, whatever its methods say.
+    return str.__str__(value)
+
+
 def _check_name(name: object) -> str:
-    if not isinstance(name, str) or not is_token(name):
-        raise ValueError("a header name is not a token")
+    name = _check_text(name, "a header name")
+    if not is_token(name):
+        raise _Refused("a header name is not a token")
     if is_protocol_owned(name):
-        raise ValueError(f"the header {name} belongs to the protocol and cannot be set")
+        raise _Refused(f"the header {name} belongs to the protocol and cannot be set")
     return name
 
 
 def _check_fields(headers: object) -> dict[str, Field]:
     """One step's headers by lower-cased name.
 
-    :raises ValueError: if one cannot be sent; the message has no value in it.
+    :raises _Refused: if one cannot be sent.
     """
     if not isinstance(headers, Mapping):
-        raise ValueError(f"expected a mapping of header names to values, not {type(headers).__name__}")
+        raise _Refused(f"expected a mapping of header names to values, not {type(headers).__name__}")
     fields: dict[str, Field] = {}
     for key, value in cast("Mapping[object, object]", headers).items():
         name = _check_name(key)
         if name.lower() in fields:
-            raise ValueError(f"the header {name} is given twice, in names that differ only in case")
-        if not isinstance(value, str):
-            raise ValueError(f"the value of the header {name} is not a string")
+            raise _Refused(f"the header {name} is given twice, in names that differ only in case")
+        text = _check_text(value, f"the value of the header {name}")
         try:
-            fields[name.lower()] = (name, encode_value(value))
+            fields[name.lower()] = (name, encode_value(text))
         except ValueError:
-            raise ValueError(f"the value of the header {name} has characters that cannot be sent") from None
+            raise _Refused(f"the value of the header {name} has characters that cannot be sent") from None
     return fields
+
+
+def _static_fields(headers: Mapping[str, str] | None, auth_token: str | None) -> dict[str, Field]:
+    try:
+        fields = _check_fields({} if headers is None else headers)
+    except _Refused as refused:
+        raise _Refused(f"static headers: {refused}") from None
+    if auth_token is None:
+        return fields
+    if _AUTHORIZATION in fields:
+        raise _Refused("auth_token and a static Authorization header exclude each other")
+    return fields | _check_fields({"Authorization": f"Bearer {_check_text(auth_token, 'auth_token')}"})
+
+
+def _forwarded_names(names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise _Refused("forwarded headers: expected several names, not one string")
+    try:
+        return tuple(_check_name(name).lower() for name in names)
+    except _Refused as refused:
+        raise _Refused(f"forwarded headers: {refused}") from None
 
 
 @frozen
@@ -96,14 +128,10 @@ class HeaderPipeline:
         :raises ConfigurationError: if a static header, the token or a forwarded name could never be sent.
         """
         try:
-            static = _check_fields(headers or {})
-            if auth_token is not None:
-                if _AUTHORIZATION in static:
-                    raise ValueError("auth_token and a static Authorization header exclude each other")
-                static |= _check_fields({"Authorization": f"Bearer {auth_token}"})
-            forwarded = tuple(_check_name(name).lower() for name in forward)
-        except ValueError as exc:
-            raise ConfigurationError(f"static headers: {exc}", server=endpoint.name) from exc
+            static = _static_fields(headers, auth_token)
+            forwarded = _forwarded_names(forward)
+        except _Refused as refused:
+            raise ConfigurationError(str(refused), server=endpoint.name) from None
         pipeline = cls(
             endpoint,
             tuple(resolvers),
@@ -114,6 +142,11 @@ class HeaderPipeline:
         )
         pipeline.check_private(bool(static), ConfigurationError)
         return pipeline
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every request gets the same headers, whoever makes it."""
+        return not self.resolvers and not self.forward
 
     def check_private(self, has_headers: bool, error: type[LocalProtocolError] = LocalProtocolError) -> None:
         """Refuse to send headers where anybody on the way can read them."""
@@ -126,16 +159,13 @@ class HeaderPipeline:
 
     def begin(self, context: CallContext) -> Resolution:
         """Start the headers of one request: everything that comes before the resolvers."""
-        fields = {"user-agent": self._user_agent}
-        if self.forward:
-            present = {n: context.request_headers[n] for n in self.forward if n in context.request_headers}
-            try:
-                fields |= _check_fields(present)
-            except ValueError as exc:
-                raise LocalProtocolError(f"forwarded headers: {exc}", server=self.endpoint.name) from exc
-        fields |= self._static
-        self.check_private(len(fields) > 1)
-        return Resolution(self, fields)
+        present = {n: context.request_headers[n] for n in self.forward if n in context.request_headers}
+        try:
+            fields = {**_check_fields(present), **self._static}
+        except _Refused as refused:
+            raise LocalProtocolError(f"forwarded headers: {refused}", server=self.endpoint.name) from None
+        self.check_private(bool(fields))
+        return Resolution(self, {"user-agent": self._user_agent, **fields})
 
 
 @define
@@ -165,8 +195,11 @@ class Resolution:
             return
         try:
             fields = _check_fields(headers)
-        except ValueError as exc:
-            raise self.failure(step, str(exc)) from exc
+        except _Refused as refused:
+            raise self.failure(step, f"{refused}; nothing was sent") from None
+        except Exception as exc:
+            # A mapping of the user's own making may raise anything, in words of its own.
+            raise self.failure(step, f"its mapping raised {type(exc).__name__}; nothing was sent") from exc
         self._pipeline.check_private(bool(fields))
         self._fields |= fields
         self.authorization_is_resolved = self.authorization_is_resolved or _AUTHORIZATION in fields

@@ -24,8 +24,12 @@ def redact_url(url: str) -> str:
     except ValueError:
         return HIDDEN
     host = f"[{host}]" if ":" in host else host
-    prefix = f"{parts.scheme}://" if parts.scheme else ""
-    return f"{prefix}{host}{port}{parts.path}"
+    return parts._replace(netloc=host + port, query="", fragment="").geturl()
+
+
+def redact_name(name: str | None) -> str:
+    """The ``repr`` of what a request names: of a resource, whose name is a URI, without what may be secret in it."""
+    return repr(redact_url(name) if name and any(mark in name for mark in "@?#") else name)
 
 
 def redact_names(names: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ from mcpcore.errors import (
 )
 from mcpcore.exchange import Exchange
 from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
-from mcpcore.redaction import redact_url
+from mcpcore.redaction import HIDDEN, redact_name, redact_url
 from mcpcore.state import Redirects
 from mcpcore.tools import Progress
 
@@ -83,7 +83,7 @@ class Outbound:
     http_method: str = "POST"
     body: bytes = field(default=b"", repr=False)
     rpc_method: str | None = None
-    rpc_name: str | None = None
+    rpc_name: str | None = field(default=None, repr=redact_name)
     request_id: int | str | None = None
     revision: Revision | None = None
     answered_elsewhere: bool = False
@@ -98,7 +98,7 @@ class Outbound:
         """What this request is called in an error."""
         if self.rpc_method is None:
             return f"{self.http_method} ({self.kind.value})"
-        return f"{self.rpc_method} {self.rpc_name!r}" if self.rpc_name else self.rpc_method
+        return f"{self.rpc_method} {redact_name(self.rpc_name)}" if self.rpc_name else self.rpc_method
 
 
 def resolve(
@@ -241,19 +241,27 @@ def _follow(call: Call, outbound: Outbound, exchange: Exchange, redirects: int) 
     :raises RedirectError: if it is not to be followed.
     """
     state, head = call.state, exchange.head
-    target = urljoin(outbound.url, head.location) if head.location else ""
     if state.redirects is Redirects.SAME_ORIGIN and head.status in _FOLLOWED and head.location:
         url = state.endpoint.resolve(outbound.url, head.location)
         if redirects > state.limits.redirects:
             raise state.limits.exceeded("redirects", "too many redirects")
         if url is not None:
             return evolve(outbound, url=url)
+    target = _redirect_target(outbound.url, head.location or "")
     raise RedirectError(
-        f"the server redirects ({head.status}) to {redact_url(target) or 'nowhere'}, which is not followed; "
+        f"the server redirects ({head.status}) to {target or 'nowhere'}, which is not followed; "
         "configure the URL that it should be, or redirects='same-origin'",
         status=head.status,
-        location=redact_url(target),
+        location=target,
     )
+
+
+def _redirect_target(url: str, location: str) -> str:
+    """What may be shown of where a redirect leads; empty if it leads nowhere."""
+    try:
+        return redact_url(urljoin(url, location)) if location else ""
+    except ValueError:
+        return HIDDEN
 
 
 def handle_message(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
