@@ -1,4 +1,5 @@
-"""MCP by hand, for tests of servers: HTTP requests put together here, over a socket or in memory, without our client."""
+"""MCP by hand, for tests of servers: HTTP requests put together here, over a socket or in memory, without our
+client."""
 
 from __future__ import annotations
 
@@ -73,9 +74,7 @@ class Peer:
         async with self._carrier(method, path, dict(headers or {}), body) as stream:
             yield stream
 
-    async def send(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Reply:
+    async def send(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Reply:
         with anyio.fail_after(10):
             async with self.stream(method, path, headers, body) as stream:
                 return await stream.read()
@@ -112,9 +111,7 @@ def initialize(revision: str) -> dict[str, Any]:
     return request("initialize", {"protocolVersion": revision, "capabilities": {}, "clientInfo": info})
 
 
-def modern_request(
-    method: str, params: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Any], dict[str, str]]:
+def modern_request(method: str, params: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
     """A request of the modern era, and the header fields that go with it."""
     params = dict(params or {})
     params["_meta"] = {
@@ -152,9 +149,7 @@ async def reach(server: Server, carrier: str) -> AsyncGenerator[Peer, None]:
 
 def _in_memory(engine: MemoryEngine) -> Any:
     @asynccontextmanager
-    async def carry(
-        method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> AsyncGenerator[Stream, None]:
+    async def carry(method: str, path: str, headers: dict[str, str], body: bytes) -> AsyncGenerator[Stream, None]:
         response = await engine.send(send_request(method, f"http://memory.example{path}", headers, body))
 
         async def chunks() -> AsyncGenerator[bytes, None]:
@@ -174,9 +169,7 @@ def _in_memory(engine: MemoryEngine) -> Any:
 
 def _over_sockets(host: str, port: int) -> Any:
     @asynccontextmanager
-    async def carry(
-        method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> AsyncGenerator[Stream, None]:
+    async def carry(method: str, path: str, headers: dict[str, str], body: bytes) -> AsyncGenerator[Stream, None]:
         fields = {"host": f"{host}:{port}", "content-length": str(len(body)), **headers}
         http = h11.Connection(h11.CLIENT)
         events = (h11.Request(method=method, target=path, headers=list(fields.items())), h11.Data(data=body))

@@ -97,7 +97,7 @@ def test_every_request_carries() -> None:
     journal.assert_every_request_carries("x-user", lambda entry: entry.params["arguments"]["user"])
     with pytest.raises(AssertionError, match="#1 POST /mcp tools/call carries 0 headers 'x-other'"):
         journal.assert_every_request_carries("x-other")
-    with pytest.raises(AssertionError, match="#2 .* another value of 'x-user'") as caught:
+    with pytest.raises(AssertionError, match=r"#2 .* another value of 'x-user'") as caught:
         journal.assert_every_request_carries("x-user", "alice")
     assert "alice" not in str(caught.value)
     server.receive("GET", "/", ((b"x-user", b"a"), (b"X-User", b"b")), b"")
@@ -121,7 +121,7 @@ def test_distinct() -> None:
     receive(server, {"x-token": "t2"})
     server.journal.assert_distinct("x-token")
     receive(server, {"x-token": SECRET})
-    with pytest.raises(AssertionError, match="'x-token' was sent with several requests: #1 .*; #3 ") as caught:
+    with pytest.raises(AssertionError, match=r"'x-token' was sent with several requests: #1 .*; #3 ") as caught:
         server.journal.assert_distinct("x-token")
     assert SECRET not in str(caught.value)
     receive(server, {}, method="GET")
@@ -137,7 +137,7 @@ def test_never_shared() -> None:
     receive(server, {"x-user": "bob", "mcp-session-id": "2"})
     server.journal.assert_never_shared("mcp-session-id", across="x-user")
     receive(server, {"x-user": "bob", "mcp-session-id": "1"})
-    with pytest.raises(AssertionError, match="under several of 'x-user': #2 .*; #3 .*; #5 "):
+    with pytest.raises(AssertionError, match=r"under several of 'x-user': #2 .*; #3 .*; #5 "):
         server.journal.assert_never_shared("mcp-session-id", across="x-user")
     with pytest.raises(AssertionError, match="under several of 'authorization'"):
         receive(server, {"mcp-session-id": "2", "authorization": "x"})

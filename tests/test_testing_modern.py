@@ -116,8 +116,7 @@ async def test_results_of_every_kind(carrier: str) -> None:
 
     async with reach(server, carrier) as peer:
         answers = {
-            name: (await peer.modern("tools/call", call(name))).json
-            for name in ("list", "raw", "breaks", "refuses")
+            name: (await peer.modern("tools/call", call(name))).json for name in ("list", "raw", "breaks", "refuses")
         }
     assert answers["list"]["result"]["content"] == [{"type": "text", "text": "[1, 2]"}]
     assert "structuredContent" not in answers["list"]["result"]

@@ -228,9 +228,7 @@ async def test_a_stream_of_ones_own_may_wait(carrier: str) -> None:
     async with reach(server, carrier) as peer:
         message, headers = modern_request("tools/list")
         with anyio.fail_after(10):
-            async with peer.stream(
-                "POST", "/mcp", post_headers(headers), json.dumps(message).encode()
-            ) as stream:
+            async with peer.stream("POST", "/mcp", post_headers(headers), json.dumps(message).encode()) as stream:
                 first = await stream.receive()
                 gate.set()
                 rest = await stream.read()

@@ -57,8 +57,9 @@ async def serve(server: Server) -> AsyncGenerator[Served, None]:
     """
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     served = Served(server, f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}")
-    async with listener, anyio.create_task_group() as tasks:
-        work = _Work(tasks)
+    tasks = anyio.create_task_group()
+    work = _Work(tasks)
+    async with listener, tasks:
         tasks.start_soon(listener.serve, partial(_serve_connection, served, work))
         try:
             yield served
