@@ -78,9 +78,10 @@ def send_modern(
 ) -> Flow[Exchange]:
     """Make one request; if the server wants another revision that we speak, once more in that one."""
     exchange = yield from send(call, modern_request(call, revision, method, params, kind))
-    wanted = newest(Era.MODERN, supported_versions(exchange.answer))
-    if wanted is not None:
-        exchange = yield from send(call, modern_request(call, wanted, method, params, kind))
+    if isinstance(exchange.answer, ErrorResponse):
+        wanted = newest(Era.MODERN, supported_versions(exchange.answer))
+        if wanted is not None:
+            exchange = yield from send(call, modern_request(call, wanted, method, params, kind))
     if isinstance(exchange.answer, Response):
         check_complete(exchange.answer.result)
         if kind is RequestKind.DISCOVER:
