@@ -30,7 +30,7 @@ class Call:
 
     :ivar context: what the caller said.
     :ivar on_progress: the caller's handler for progress, or None.
-    :ivar sent: the request whose answer is awaited, so that it can be cancelled.
+    :ivar sent: the request of the user whose answer is awaited, so that it can be cancelled.
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
     """
@@ -55,16 +55,22 @@ class Call:
         return self._partition
 
     def begin(self) -> None:
-        """Start the call: a principal says at once whose it is."""
-        if self._partition is None and self.context.principal is not None:
+        """Start the call: a principal, or the call that it is the heir of, says at once whose it is."""
+        if self._partition is not None:
+            self._settle(self._partition)
+        elif self.context.principal is not None:
             self._settle(self.state.partitions.of_principal(self.context.principal))
+
+    def forget(self, outbound: Outbound) -> None:
+        """Wait for the answer to ``outbound`` no more."""
+        if self.sent is outbound:
+            self.sent = None
 
     def heir(self) -> Call:
         """Another call of the same identity, which takes over what has to be ended in order."""
         heir = Call(self.state, self.context)
         heir.own_session, self.own_session = self.own_session, None
-        if self._partition is not None:
-            heir._settle(self._partition)
+        heir._partition = self._partition
         return heir
 
     def settle(self, resolution: Resolution) -> None:

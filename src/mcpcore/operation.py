@@ -198,10 +198,9 @@ def _take_leave(call: Call, notice: Outbound | None = None) -> Flow[None]:
 def _cancelled_notification(sent: Outbound) -> Outbound | None:
     """What tells the server that nobody waits for its answer any more (2025-11-25, "Cancellation").
 
-    None where that is not to be told: ``initialize`` must not be cancelled, and in the modern era closing the response
-    says it already.
+    None in the modern era, where closing the response says it already.
     """
-    if sent.kind is not RequestKind.REQUEST or sent.revision is None or not sent.revision.notifications:
+    if sent.revision is None or not sent.revision.notifications:
         return None
     params = {"requestId": sent.request_id, "reason": "the caller gave up"}
     return evolve(

@@ -37,7 +37,7 @@ from mcpcore.state import Redirects
 from mcpcore.tools import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from typing import TypeAlias, TypeVar
 
     from mcpcore.call import Call
@@ -150,7 +150,6 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
     :returns: the exchange, whatever its status; see :func:`refusal`.
     """
     attempt, challenge, redirects, unsent = 1, None, 0, 0
-    waiting, call.sent = call.sent, None
     try:
         while True:
             if resolution is None:
@@ -185,8 +184,6 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
     except McpError as error:
         error.located(call.state.endpoint.name, outbound.name)
         raise
-    finally:
-        call.sent = waiting
 
 
 def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exchange]:
@@ -197,13 +194,26 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
         outbound.revision is not None and outbound.revision.batches,
         outbound.kind is RequestKind.LISTEN,
     )
-    call.sent = outbound
-    status, headers = yield command
+    if outbound.kind is RequestKind.REQUEST:
+        call.sent = outbound
+    try:
+        status, headers = yield command
+        yield from _read(call, outbound, exchange, status, headers)
+    except McpError:
+        call.forget(outbound)
+        raise
+    return exchange
+
+
+def _read(
+    call: Call, outbound: Outbound, exchange: Exchange, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]
+) -> Flow[None]:
+    """Read a response until it has been understood, and leave it, unless it is an event stream for others to read."""
     reading = True
     try:
         exchange.receive_head(status, headers)
         if exchange.listens and exchange.is_stream:
-            return exchange
+            return
         while (message := exchange.next_message()) is not None or not exchange.over:
             if message is not None:
                 yield from handle_message(call, outbound, message)
@@ -223,10 +233,10 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
         if reading:
             yield _CLOSE
         raise
-    call.sent = None
+    if not outbound.answered_elsewhere:
+        call.forget(outbound)
     if reading:
         yield _DRAIN
-    return exchange
 
 
 def _first_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
