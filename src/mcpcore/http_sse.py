@@ -24,7 +24,7 @@ from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, Rp
 from mcpcore.flights import fly
 from mcpcore.jsonrpc import ErrorResponse, Message, Notification, Request, Response
 from mcpcore.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
-from mcpcore.session import Session, initialize_request, initialized_notification, opening
+from mcpcore.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
 from mcpcore.signals import Signal
 from mcpcore.sse import SSEParser
 from mcpcore.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
@@ -156,7 +156,7 @@ class EventStream:
             self._locate(event.data)
         elif event.event == "message" and event.data and self.state is StreamState.OPEN:
             self._advance(StreamEvent.MESSAGE)
-            for message in jsonrpc.decode(event.data, self._limits):
+            for message in jsonrpc.decode(event.data, self._limits, batches=self.open_session.revision.batches):
                 self._sort(message)
 
     def _locate(self, data: bytes) -> None:
@@ -226,35 +226,28 @@ def _kept(call: Call) -> EventStream | None:
 
 def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
     """Open a stream, shake hands on it, and keep it for whom it may serve."""
-    is_kept = call.owns(resolution)
+    may_be_kept = call.owns(resolution)
     exchange = yield from send(call, request, resolution)
     if not exchange.is_stream:
-        raise StreamRefused(refusal(exchange).located(call.state.endpoint.name, request.name))
+        raise OpeningRefused(exchange, request)
     stream = EventStream(call.state.endpoint, request.url, revision, call.state.limits)
-    yield StartReader(stream)
     # Until it is known to be usable, the stream ends with this call, whatever happens.
     call.own_stream = stream
+    yield StartReader(stream)
     yield WaitFor(stream.opened)
     if stream.session is None:
         assert stream.failure is not None
         raise stream.failure.located(call.state.endpoint.name, request.name)
     yield from _shake_hands(call, stream, stream.session)
-    if is_kept:
+    # Two calls that follow a failed one may both open a stream; the partition keeps the first.
+    if may_be_kept and _kept(call) is None:
         call.partition.stream, call.own_stream = stream, None
     return stream
 
 
-class StreamRefused(Exception):
-    """The server did not open an event stream."""
-
-    def __init__(self, error: McpError) -> None:
-        super().__init__()
-        self.error = error
-
-
 def _shake_hands(call: Call, stream: EventStream, session: Session) -> Flow[None]:
     result = yield from ask(call, stream, initialize_request(call, session))
-    session.accept(result)
+    session.accept(result, call.state.pinned)
     yield from post_message(call, stream, initialized_notification(session))
     session.note(SessionEvent.CONFIRMED)
 
@@ -277,7 +270,6 @@ def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, A
     mailbox = stream.expect(outbound.request_id)
     try:
         yield from post_message(call, stream, outbound)
-        call.sent = outbound
         while True:
             match (yield from mailbox.take()):
                 case Response(result=result):

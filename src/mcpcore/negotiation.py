@@ -18,12 +18,12 @@ from attrs import define, field
 
 from mcpcore.errors import McpError
 from mcpcore.flights import fly
-from mcpcore.http_sse import StreamRefused, ensure_stream
+from mcpcore.http_sse import ensure_stream
 from mcpcore.jsonrpc import ErrorResponse, Response
-from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, read_discovery, supported_versions
+from mcpcore.modern import MODERN_ERRORS, discover_request, read_discovery, supported_versions
 from mcpcore.requests import refusal, resolve, send
 from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
-from mcpcore.session import InitializeRefused, ensure_session
+from mcpcore.session import OpeningRefused, ensure_session
 from mcpcore.state import Transport, Verdict
 from mcpcore.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
 
@@ -49,6 +49,17 @@ def is_foreign(exchange: Exchange) -> bool:
     return 400 <= exchange.head.status < 500 and exchange.head.status not in _PROVES_NOTHING
 
 
+def denies_modern_era(exchange: Exchange) -> bool:
+    """Whether a modern request was answered as only a server of the handshake era answers.
+
+    Such a server misses a session and says so without an id of ours, or names only revisions that have sessions.
+    """
+    if is_modern_error(exchange):
+        versions = supported_versions(exchange.answer)
+        return newest(Era.MODERN, versions) is None and newest(Era.HANDSHAKE, versions) is not None
+    return is_foreign(exchange) and (exchange.answer is None or exchange.answer.id is None)
+
+
 def is_modern_error(exchange: Exchange) -> bool:
     """Whether the answer is an error that only a modern server gives."""
     return isinstance(exchange.answer, ErrorResponse) and exchange.answer.code in MODERN_ERRORS
@@ -59,13 +70,15 @@ def negotiate(call: Call) -> Flow[Verdict]:
     state = call.state
     if state.verdict is not None:
         return state.verdict
-    request = discover_request(call, MODERN)
+    search = Search(call)
+    if state.pinned is not None:
+        return (yield from search.run())  # Without a probe there is no work that another identity could do for us.
     return (
         yield from fly(
             state.probing,
             look=lambda: state.verdict,
-            resolve=lambda: resolve(call, request),
-            lead=lambda resolution: Search(call, request).run(resolution),
+            resolve=lambda: resolve(call, search.probe),
+            lead=search.run,
         )
     )
 
@@ -76,26 +89,32 @@ def negotiate_again(call: Call, broken: VerdictBroken, verdict: Verdict) -> Flow
     :raises McpError: what the call met, if the user has fixed the verdict or the search only confirms it.
     """
     if call.state.pinned is not None or call.state.transport is Transport.SSE:
-        raise broken.error
-    found = yield from Search(call, discover_request(call, MODERN)).run(None)
+        raise broken.error from None
+    found = yield from Search(call).run()
     if found == verdict:
-        raise broken.error
+        raise broken.error from None
     return found
 
 
 @define(eq=False)
 class Search:
-    """One search for the era of a server, which begins with ``request``."""
+    """One search for the era of a server.
+
+    :ivar probe: the request that it begins with, unless the user has pinned a revision.
+    """
 
     _call: Call
-    _request: Outbound
+    probe: Outbound = field(init=False, repr=False)
     state: NegotiationState = field(default=NegotiationState.UNKNOWN, init=False)
     _handshake: Revision = field(default=HANDSHAKE, init=False)
 
-    def run(self, resolution: Resolution | None) -> Flow[Verdict]:
+    def __attrs_post_init__(self) -> None:
+        self.probe = discover_request(self._call, MODERN)
+
+    def run(self, resolution: Resolution | None = None) -> Flow[Verdict]:
         """Search, and record the verdict.
 
-        :param resolution: the headers of the first request, if they are resolved already.
+        :param resolution: the headers of the probe, if they are resolved already.
         :raises McpError: if nothing could be proved; the next call searches again.
         """
         try:
@@ -119,13 +138,12 @@ class Search:
         revision = yield from self._initialize()
         if revision is not None:
             return Verdict(revision)
-        yield from self._connect()
-        return Verdict(HTTP_SSE, http_sse=True)
+        return Verdict((yield from self._connect()), http_sse=True)
 
     def _probe(self, resolution: Resolution | None) -> Flow[Revision | None]:
         """Ask for discovery; None if the server is not modern."""
         call = self._call
-        exchange = yield from send(call, self._request, resolution)
+        exchange = yield from send(call, self.probe, resolution)
         answer = exchange.answer
         revision = self._read(exchange)
         if revision is None:
@@ -142,26 +160,24 @@ class Search:
 
         :raises McpError: if it proves nothing.
         """
-        answer = exchange.answer
-        versions = supported_versions(answer)
-        if (revision := newest(Era.MODERN, versions)) is not None:
-            return revision
-        if isinstance(answer, Response) or newest(Era.HANDSHAKE, versions) is not None:
-            return None
-        if is_modern_error(exchange) and not versions:
-            return MODERN
-        if is_modern_error(exchange):
-            raise refusal(exchange).located(self._call.state.endpoint.name, DISCOVER)
-        if is_foreign(exchange) or (isinstance(answer, ErrorResponse) and exchange.head.status < 300):
-            return None
-        raise refusal(exchange).located(self._call.state.endpoint.name, DISCOVER)
+        status, versions = exchange.head.status, supported_versions(exchange.answer)
+        if status not in (401, 403) and status < 500:
+            if (revision := newest(Era.MODERN, versions)) is not None:
+                return revision
+            if is_modern_error(exchange) and not versions:
+                return MODERN
+            if newest(Era.HANDSHAKE, versions) is not None:
+                return None
+            if not is_modern_error(exchange) and (status < 300 or is_foreign(exchange)):
+                return None
+        raise refusal(exchange).located(self._call.state.endpoint.name, self.probe.name)
 
     def _initialize(self) -> Flow[Revision | None]:
         """Open a session; None if the server refuses to, and HTTP+SSE is left to try."""
         call = self._call
         try:
             session = yield from ensure_session(call, self._handshake)
-        except InitializeRefused as refused:
+        except OpeningRefused as refused:
             if call.state.transport is not Transport.AUTO or not is_foreign(refused.exchange):
                 raise refused.error(call) from None
         else:
@@ -170,12 +186,15 @@ class Search:
         self._advance(NegotiationEvent.NOT_HANDSHAKE)
         return None
 
-    def _connect(self) -> Flow[None]:
+    def _connect(self) -> Flow[Revision]:
+        """Open an event stream of the old kind."""
+        revision = self._call.state.pinned or HTTP_SSE
         try:
-            yield from ensure_stream(self._call, HTTP_SSE)
-        except StreamRefused as refused:
-            raise refused.error from None
+            yield from ensure_stream(self._call, revision)
+        except OpeningRefused as refused:
+            raise refused.error(self._call) from None
         self._advance(NegotiationEvent.ENDPOINT)
+        return revision
 
     def _advance(self, event: NegotiationEvent) -> None:
         self.state = advance(NEGOTIATION, self.state, event)

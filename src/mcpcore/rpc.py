@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError
-from mcpcore.http_sse import StreamRefused, ask, ensure_stream, post_message
+from mcpcore.http_sse import ask, ensure_stream, post_message
 from mcpcore.jsonrpc import Notification
 from mcpcore.modern import DISCOVER, read_discovery, send_modern
-from mcpcore.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
+from mcpcore.negotiation import (
+    VerdictBroken,
+    denies_modern_era,
+    is_foreign,
+    is_modern_error,
+    negotiate,
+    negotiate_again,
+)
 from mcpcore.requests import refusal, result_of
-from mcpcore.session import InitializeRefused, ensure_session, exchange_in_session, request_message
+from mcpcore.session import OpeningRefused, ensure_session, exchange_in_session, request_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,14 +74,11 @@ def _translated(call: Call, flow: Flow[T]) -> Flow[T]:
     """A refusal to open a session or stream, as what it says about the verdict."""
     try:
         return (yield from flow)
-    except InitializeRefused as refused:
+    except OpeningRefused as refused:
         error = refused.error(call)
-        is_other = is_foreign(refused.exchange) or is_modern_error(refused.exchange)
-    except StreamRefused as refused:
-        error, is_other = refused.error, True
-    if is_other:
-        raise VerdictBroken(error)
-    raise error
+        if is_foreign(refused.exchange) or is_modern_error(refused.exchange):
+            raise VerdictBroken(error) from None
+        raise error from None
 
 
 def _request(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
@@ -84,7 +88,7 @@ def _request(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) 
         return (yield from ask(call, stream, outbound))
     if verdict.is_modern:
         exchange = yield from send_modern(call, verdict.revision, method, params)
-        is_other = exchange.answer is None and is_foreign(exchange)
+        is_other = denies_modern_era(exchange)
     else:
         message = request_message(call, method, params)
         exchange = yield from exchange_in_session(call, verdict.revision, RequestKind.REQUEST, message)
@@ -120,7 +124,7 @@ def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
         return session.discovery
     if not call.is_settled or call.partition.discovery is None:
         exchange = yield from send_modern(call, verdict.revision, DISCOVER, {}, RequestKind.DISCOVER)
-        if exchange.answer is None and is_foreign(exchange):
+        if denies_modern_era(exchange):
             raise VerdictBroken(refusal(exchange))
         return read_discovery(result_of(exchange))
     return call.partition.discovery

@@ -63,15 +63,16 @@ class Session:
         """Take note of what happened to it."""
         self.state = advance(SESSION, self.state, event)
 
-    def accept(self, result: dict[str, Any]) -> None:
+    def accept(self, result: dict[str, Any], pinned: Revision | None = None) -> None:
         """Take the result of ``initialize``.
 
-        :raises RemoteProtocolError: if it names a revision of the handshake era that we do not speak, or none.
+        :raises RemoteProtocolError: if it names no revision of the handshake era that we speak, or another than
+            ``pinned``.
         """
         name = result.get("protocolVersion")
         revision = REVISIONS.get(name) if isinstance(name, str) else None
-        if revision is None or revision.era is not Era.HANDSHAKE:
-            raise RemoteProtocolError("the server's initialize result names no protocol version that we speak")
+        if revision is None or revision.era is not Era.HANDSHAKE or pinned not in (None, revision):
+            raise RemoteProtocolError("the server's initialize result names no protocol version that we are to speak")
         self.revision = revision
         self.discovery = Discovery.from_json(result, result.get("serverInfo"))
         self.note(SessionEvent.INITIALIZE_RESULT)
@@ -160,25 +161,25 @@ def opening(call: Call, request: Outbound) -> Flow[Runway]:
 
 def _open(call: Call, session: Session, request: Outbound, resolution: Resolution) -> Flow[Session]:
     """Open a session, and keep it for whom it may serve."""
-    is_kept = call.owns(resolution)
+    may_be_kept = call.owns(resolution)
     exchange = yield from send(call, request, resolution)
     if isinstance(exchange.answer, ErrorResponse) or exchange.answer is None:
-        raise InitializeRefused(exchange, request)
-    session.accept(exchange.answer.result)
-    session.id = exchange.head.session_id
+        raise OpeningRefused(exchange, request)
+    # The server has a session now: until it is known to be usable, it ends with this call, whatever happens.
+    session.id, call.own_session = exchange.head.session_id, session
+    session.accept(exchange.answer.result, call.state.pinned)
     confirmation = yield from send(call, initialized_notification(session))
     if confirmation.head.status >= 300:
         raise refusal(confirmation).located(call.state.endpoint.name, "notifications/initialized")
     session.note(SessionEvent.CONFIRMED)
-    if is_kept:
-        call.partition.session = session
-    else:
-        call.own_session = session
+    # Two calls that follow a failed one may both open a session; the partition keeps the first.
+    if may_be_kept and call.partition.session is None:
+        call.partition.session, call.own_session = session, None
     return session
 
 
-class InitializeRefused(Exception):
-    """The server answered ``initialize`` with something other than a result."""
+class OpeningRefused(Exception):
+    """The server did not open a session, or an event stream."""
 
     def __init__(self, exchange: Exchange, request: Outbound) -> None:
         super().__init__()

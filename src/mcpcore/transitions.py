@@ -105,7 +105,6 @@ SESSION: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
     (SessionState.INITIALIZING, SessionEvent.INITIALIZE_RESULT): SessionState.INITIALIZED,
     (SessionState.INITIALIZING, SessionEvent.TERMINATED): SessionState.ENDED,
     (SessionState.INITIALIZED, SessionEvent.CONFIRMED): SessionState.READY,
-    (SessionState.INITIALIZED, SessionEvent.NOT_FOUND): SessionState.ENDED,
     (SessionState.INITIALIZED, SessionEvent.TERMINATED): SessionState.ENDED,
     (SessionState.READY, SessionEvent.NOT_FOUND): SessionState.ENDED,
     (SessionState.READY, SessionEvent.TERMINATED): SessionState.ENDED,
