@@ -75,6 +75,11 @@ def test_nothing_prints_a_credential() -> None:
     assert "authorization" in shown
 
 
+def test_a_server_of_an_unknown_revision_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match=r"no revisions that this server speaks: 2026-07-29$"):
+        Server(revisions=["2026-07-28", "2026-07-29"])
+
+
 def test_requests_are_chosen_by_method_rpc_method_or_a_function() -> None:
     server = ticking()
     get = receive(server, {}, method="GET")

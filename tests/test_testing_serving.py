@@ -52,6 +52,14 @@ async def test_a_client_that_we_did_not_write_is_understood() -> None:
     assert served.sse_url == served.origin + "/sse"
 
 
+async def test_credentials_may_be_large() -> None:
+    server = Server()
+    async with serve(server) as served, httpx.AsyncClient(trust_env=False) as client:
+        reply = await client.get(served.url, headers={"authorization": "x" * 200_000})
+    assert reply.status_code == 400
+    server.journal.assert_every_request_carries("authorization", "x" * 200_000)
+
+
 async def test_connections_are_kept_and_counted() -> None:
     server = Server()
     async with serve(server) as served:

@@ -87,6 +87,7 @@ class Server:
     :param cache_scope: the modern era's hint for who may share a list: ``private`` or ``public``.
     :param instructions: what the server says about its use; None for nothing.
     :param clock: the time, in seconds, for the journal; the event loop's, if left out.
+    :raises ValueError: if there is no such revision.
     :ivar journal: every request received.
     """
 
@@ -120,6 +121,8 @@ class Server:
             stream_always=stream_always,
         )
         spoken = frozenset(revisions)
+        if unknown := spoken.difference(modern.REVISIONS, handshake.REVISIONS, http_sse.REVISIONS):
+            raise ValueError(f"these are no revisions that this server speaks: {', '.join(sorted(unknown))}")
         self._modern = self._handshake = self._http_sse = None
         if spoken.intersection(modern.REVISIONS):
             supported = tuple(r for r in (*modern.REVISIONS, *handshake.REVISIONS) if r in spoken)

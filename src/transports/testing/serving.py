@@ -21,6 +21,9 @@ from .answers import Answer, Disconnect
 from .requests import ReceivedRequest
 from .server import Server
 
+HEAD_BYTES = 1024 * 1024
+"""The longest head of a request: room for credentials of any size."""
+
 
 @define(eq=False)
 class Served:
@@ -112,7 +115,7 @@ class _Connection:
     work: _Work
     stream: SocketStream
     number: int
-    _http: h11.Connection = field(factory=lambda: h11.Connection(h11.SERVER), init=False)
+    _http: h11.Connection = field(factory=partial(h11.Connection, h11.SERVER, HEAD_BYTES), init=False)
 
     async def run(self) -> None:
         """Answer requests until either side closes."""
