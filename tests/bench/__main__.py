@@ -1,0 +1,35 @@
+"""``python -m tests.bench [sequential|at_once|soak|imports ...]``: measure, and print ratios.
+
+All figures of a ratio come from one run, in turns, on one machine.  Quote the ratios; the rest depends on the machine.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import anyio
+
+from . import at_once, imports, sequential, soak
+from .measuring import bench_server
+
+LOOPS = ("asyncio", "trio")
+
+
+def main(wanted: list[str]) -> None:
+    if not wanted or "imports" in wanted:
+        print("imports")
+        imports.main()
+    with bench_server() as url:
+        if not wanted or "sequential" in wanted:
+            print("sequential, asyncio")
+            anyio.run(sequential.main, url, backend="asyncio")
+        if not wanted or "at_once" in wanted:
+            print("at once, asyncio")
+            anyio.run(at_once.main, url, backend="asyncio")
+        if not wanted or "soak" in wanted:
+            for loop in LOOPS:
+                print(f"soak, {loop}")
+                anyio.run(soak.main, url, backend=loop)
+
+
+main(sys.argv[1:])

@@ -1,0 +1,81 @@
+"""A server that is not the bottleneck: one process, no framework, answers to the few methods that the benchmarks use.
+
+``/mcp`` answers at once, ``/slow`` after 50 ms.  Prints its port when it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+DELAY = 0.05
+_LENGTH = b"content-length:"
+_COMPLETE = {"resultType": "complete"}
+_FRESH = {"ttlMs": 0, "cacheScope": "private"}
+_RESULTS: dict[str, dict[str, Any]] = {
+    "server/discover": {
+        **_COMPLETE,
+        **_FRESH,
+        "supportedVersions": ["2026-07-28"],
+        "capabilities": {"tools": {}},
+        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "bench", "version": "1"}},
+    },
+    "tools/list": {
+        **_COMPLETE,
+        **_FRESH,
+        "tools": [{"name": "echo", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}],
+    },
+    "tools/call": {**_COMPLETE, "content": [{"type": "text", "text": "echo " * 20}], "isError": False},
+}
+
+
+class Connection(asyncio.Protocol):
+    """HTTP/1.1, as much of it as well-behaved clients send."""
+
+    opened = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._buffer = b""
+        Connection.opened += 1
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            at = head.find(_LENGTH)
+            length = int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self._buffer) < end + 4 + length:
+                return
+            body = self._buffer[end + 4 : end + 4 + length]
+            self._buffer = self._buffer[end + 4 + length :]
+            self._answer(head, body)
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"get /opened"):
+            self._write(json.dumps(Connection.opened).encode())
+            return
+        message = json.loads(body)
+        result = _RESULTS.get(message["method"])
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message.get("id")}
+        answer |= {"error": {"code": -32601, "message": "Method not found"}} if result is None else {"result": result}
+        delay = DELAY if head.startswith(b"post /slow") else 0
+        asyncio.get_running_loop().call_later(delay, self._write, json.dumps(answer).encode())
+
+    def _write(self, body: bytes) -> None:
+        if not self._transport.is_closing():
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            self._transport.write(head + body)
+
+
+async def main() -> None:
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
