@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import gc
@@ -248,6 +249,23 @@ async def test_calls_wait_in_turn_and_a_cancelled_one_steps_out() -> None:
             scopes[0].cancel()
         assert order == [2, 3]
         assert [request.body for request in server.requests[1:]] == [b"2", b"3"]
+        assert client.connections_in_use == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_turn_given_to_a_task_that_is_cancelled_meanwhile_is_passed_on() -> None:
+    """Only asyncio's own cancellation can arrive between the giving of a turn and the taking."""
+    async with raw_server() as server, engine(Limits(connections=1)) as client:
+        holder = await client.send(post(server.url))
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(exchange(client, post(server.url, b"1")))
+            await anyio.wait_all_tasks_blocked()
+            second = tasks.create_task(exchange(client, post(server.url, b"2")))
+            await anyio.wait_all_tasks_blocked()
+            await read(holder)
+            first.cancel()
+        assert (first.cancelled(), second.result()) == (True, b"{}")
+        assert [request.body for request in server.requests[1:]] == [b"2"]
         assert client.connections_in_use == 0
 
 
