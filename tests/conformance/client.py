@@ -1,0 +1,74 @@
+"""The client that the referee runs: one scenario of the MCP conformance suite, over :func:`transports.connect`.
+
+The referee (``@modelcontextprotocol/conformance``) starts a server for a scenario, runs this program against it, and
+judges what the server saw.  It says what it wants in the environment and where the server is in the last argument::
+
+    MCP_CONFORMANCE_SCENARIO=tools_call MCPCORE_BACKEND=trio python tests/conformance/client.py http://localhost:3000/mcp
+
+Nothing here is written to please a check.  A scenario is mapped to what a user of the library would do with such a
+server, and a scenario that is not mapped is asked for its tools.  ``MCP_CONFORMANCE_PROTOCOL_VERSION`` is left alone:
+finding out what the server speaks is a part of what is judged.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import transports
+from transports.loops import run
+
+Scenario = Callable[[transports.Client], Awaitable[None]]
+
+
+async def list_tools(client: transports.Client) -> None:
+    """Connect, and see what there is."""
+    await client.list_tools()
+
+
+async def call_tools(client: transports.Client) -> None:
+    """Call each tool that the server offers, with arguments that its schema allows."""
+    for tool in await client.list_tools():
+        await client.call_tool(tool.name, arguments_for(tool.input_schema))
+
+
+async def use_everything(client: transports.Client) -> None:
+    """Call each tool, read each resource and get each prompt."""
+    await call_tools(client)
+    for resource in (await client.request("resources/list"))["resources"]:
+        await client.request("resources/read", {"uri": resource["uri"]})
+    for prompt in (await client.request("prompts/list"))["prompts"]:
+        await client.request("prompts/get", {"name": prompt["name"]})
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "tools_call": call_tools,
+    "http-standard-headers": use_everything,
+}
+
+EXAMPLES: Mapping[str, Any] = {
+    "string": "text",
+    "number": 2.5,
+    "integer": 2,
+    "boolean": True,
+    "array": [],
+    "object": {},
+}
+
+
+def arguments_for(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An example for each property of an input schema."""
+    return {name: EXAMPLES[declared["type"]] for name, declared in schema.get("properties", {}).items()}
+
+
+async def main() -> None:
+    """Do what the scenario asks for, with one client."""
+    scenario = SCENARIOS.get(os.environ.get("MCP_CONFORMANCE_SCENARIO", ""), list_tools)
+    async with transports.connect(sys.argv[-1]) as client:
+        await scenario(client)
+
+
+if __name__ == "__main__":
+    run(main, os.environ.get("MCPCORE_BACKEND", "asyncio"))
