@@ -135,7 +135,6 @@ STREAM: Mapping[tuple[StreamState, StreamEvent], StreamState] = {
     (StreamState.AWAITING_ENDPOINT, StreamEvent.END): StreamState.ENDED,
     (StreamState.OPEN, StreamEvent.MESSAGE): StreamState.OPEN,
     (StreamState.OPEN, StreamEvent.END): StreamState.ENDED,
-    (StreamState.ENDED, StreamEvent.END): StreamState.ENDED,
 }
 
 

@@ -1,0 +1,50 @@
+"""What a client emits, against the official schema of the revision that it emits it in.
+
+The schemas are found through the environment variable ``MCP_SPEC_DIR``, a folder with one ``<revision>/schema.json``
+each; without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from mcpcore import SendRequest
+
+SPEC = os.environ.get("MCP_SPEC_DIR")
+
+needs_schema = pytest.mark.skipif(SPEC is None, reason="MCP_SPEC_DIR does not say where the official schemas are")
+
+_DEFINITIONS = {
+    "server/discover": "DiscoverRequest",
+    "initialize": "InitializeRequest",
+    "notifications/initialized": "InitializedNotification",
+    "notifications/cancelled": "CancelledNotification",
+    "notifications/roots/list_changed": "RootsListChangedNotification",
+    "tools/list": "ListToolsRequest",
+    "tools/call": "CallToolRequest",
+    "ping": "PingRequest",
+}
+
+
+@cache
+def _validator(revision: str, definition: str) -> Any:
+    schema = json.loads((Path(SPEC or "") / revision / "schema.json").read_text())
+    place = "$defs" if "$defs" in schema else "definitions"
+    return jsonschema.validators.validator_for(schema)({**schema, "$ref": f"#/{place}/{definition}"})
+
+
+def check_sent(revision: str, request: SendRequest) -> None:
+    """The message in ``request`` is valid in ``revision``: as a message, and as what its method says it is."""
+    if not request.body:
+        return
+    message = json.loads(request.body)
+    _validator(revision, "JSONRPCMessage").validate(message)
+    if "method" in message:
+        _validator(revision, _DEFINITIONS[message["method"]]).validate(message)

@@ -1,0 +1,309 @@
+"""Operations by hand: several at once, one command at a time, in any order, left at any point.
+
+A :class:`World` is one client and one server; a :class:`Play` is one operation in it.  Nothing waits: a play that waits
+for another one says so, and the test decides who goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from attrs import define, field
+
+from mcpcore import (
+    Client,
+    Complete,
+    Deliver,
+    EndResponse,
+    EventStream,
+    McpError,
+    Operation,
+    ReceiveData,
+    RequestContext,
+    ResolveHeaders,
+    SendRequest,
+    StartReader,
+    TransportError,
+    WaitFor,
+)
+from support.pure import Answer, Reply, error_reply, message_of, result_reply
+
+T = TypeVar("T")
+
+URL = "https://mcp.example/mcp"
+MODERN, HANDSHAKE, OLDEST = "2026-07-28", "2025-11-25", "2024-11-05"
+REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
+DISCOVERY = {"resultType": "complete", "supportedVersions": [MODERN], "capabilities": {"tools": {}}, "ttlMs": 0}
+FOUND = {"resultType": "complete", "content": [{"type": "text", "text": "found"}]}
+
+
+def initialize_result(version: str = HANDSHAKE) -> dict[str, Any]:
+    return {"protocolVersion": version, "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+
+
+def event(message: object, kind: str = "message") -> bytes:
+    """One event of a stream; bytes are taken as they are."""
+    data = message if isinstance(message, bytes) else json.dumps(message).encode()
+    return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def modern_server(request: SendRequest) -> Answer:
+    """Speaks the modern era alone."""
+    return result_reply(request, DISCOVERY if request.rpc_method == "server/discover" else FOUND)
+
+
+@define
+class HandshakeServer:
+    """Speaks the handshake era alone, with sessions.
+
+    :ivar known: the sessions that it has not forgotten.
+    """
+
+    version: str = HANDSHAKE
+    opened: int = 0
+    known: set[str] = field(factory=set[str])
+
+    def __call__(self, request: SendRequest) -> Answer:
+        headers = {name.decode(): value.decode() for name, value in request.headers}
+        method = request.rpc_method
+        if method == "initialize":
+            self.opened += 1
+            self.known.add(f"s{self.opened}")
+            return result_reply(request, initialize_result(self.version), mcp_session_id=f"s{self.opened}")
+        session = headers.get("mcp-session-id")
+        if session is None:
+            return Reply(400)
+        if session not in self.known:
+            return Reply(404)
+        if request.method == "DELETE":
+            self.known.discard(session)
+            return Reply(204)
+        message = message_of(request)
+        return result_reply(request, FOUND) if "id" in message and "method" in message else Reply(202)
+
+
+@define(eq=False)
+class Play(Generic[T]):
+    """One operation in progress.
+
+    :ivar result: what it returned, once it is over.
+    :ivar error: what it failed with.
+    """
+
+    world: World
+    operation: Operation[T]
+    result: T | None = None
+    error: McpError | None = None
+    over: bool = False
+    bodies: list[list[bytes | TransportError]] = field(factory=list[list[bytes | TransportError]])
+
+    def peek(self) -> Any:
+        """The command that it hands out now; None if it is over."""
+        if self.over:
+            return None
+        try:
+            command = self.operation.next_command()
+        except McpError as error:
+            self.error, self.over = error, True
+            return None
+        if isinstance(command, Complete):
+            self.result, self.over = command.result, True
+            return None
+        return command
+
+    def step(self) -> bool:
+        """Answer one command; False if there is none, or it has to wait."""
+        command = self.peek()
+        if command is None or (isinstance(command, WaitFor) and not command.signal.raised):
+            return False
+        self._answer(command)
+        return True
+
+    def until(self, kind: type[T], **named: Any) -> T:
+        """Go on until it asks for a command of this kind with these attributes, and leave that unanswered."""
+        for _ in range(1000):
+            command = self.peek()
+            assert command is not None, f"it is over: {self.error or self.result}"
+            if isinstance(command, kind) and all(getattr(command, name) == value for name, value in named.items()):
+                return command
+            assert self.step(), f"it waits: {command}"
+        raise AssertionError("it never ends")
+
+    def until_blocked(self) -> None:
+        """Go on until it waits for somebody else."""
+        while self.step():
+            pass
+        assert isinstance(self.peek(), WaitFor), f"it is over: {self.error or self.result}"
+
+    def finish(self) -> T:
+        """Go on to the end, which must be a result."""
+        self.end()
+        assert self.error is None, repr(self.error)
+        result: Any = self.result  # None is the result of some operations
+        return result
+
+    def fail(self) -> McpError:
+        """Go on to the end, which must be an error."""
+        self.end()
+        assert self.error is not None, f"it returned {self.result}"
+        return self.error
+
+    def end(self) -> None:
+        while self.step():
+            pass
+        assert self.over, f"it waits: {self.peek()}"
+
+    def cancel(self) -> Play[None] | None:
+        """Give up; the rest of it, if the server has something to be told."""
+        self.over = True
+        rest = self.operation.cancel()
+        return None if rest is None else self.world.play(rest)
+
+    def _answer(self, command: Any) -> None:
+        operation, world = self.operation, self.world
+        match command:
+            case ResolveHeaders():
+                self._resolve(command)
+            case SendRequest():
+                self._send(command)
+            case ReceiveData():
+                self._receive()
+            case EndResponse(drain=drain):
+                self.bodies.pop()
+                world.ended.append(drain)
+                operation.response_ended()
+            case WaitFor():
+                operation.signalled()
+            case Deliver(handler=handler, value=value):
+                handler(value)
+                operation.delivered()
+            case StartReader(stream=stream):
+                world.streams.append(stream)
+                operation.reader_started()
+                for piece in self.bodies.pop():
+                    assert isinstance(piece, bytes)
+                    stream.receive_data(piece)
+
+    def _resolve(self, command: ResolveHeaders) -> None:
+        self.world.resolved.append(command.context)
+        try:
+            headers: Any = command.resolver(command.context)
+        except Exception as error:
+            self.operation.resolver_failed(error)
+        else:
+            self.operation.headers_resolved(headers)
+
+    def _send(self, command: SendRequest) -> None:
+        self.world.sent.append(command)
+        answer = self.world.server(command)
+        if isinstance(answer, TransportError):
+            self.operation.request_failed(answer)
+        else:
+            self.bodies.append(list(answer.pieces))
+            self.operation.receive_head(answer.status, answer.head())
+
+    def _receive(self) -> None:
+        piece = self.bodies[-1].pop(0) if self.bodies[-1] else None
+        if isinstance(piece, bytes):
+            self.operation.receive_data(piece)
+            return
+        self.bodies.pop()
+        if piece is None:
+            self.operation.receive_end()
+        else:
+            self.operation.request_failed(piece)
+
+
+@define(eq=False)
+class World:
+    """One client and one server.
+
+    :ivar sent: every request, in order.
+    :ivar resolved: every context that a resolver was given, in order.
+    :ivar ended: for each response left early, whether it was to be drained.
+    :ivar streams: every event stream that was given to a reader.
+    """
+
+    client: Client
+    server: Callable[[SendRequest], Answer]
+    sent: list[SendRequest] = field(factory=list[SendRequest])
+    resolved: list[RequestContext] = field(factory=list[RequestContext])
+    ended: list[bool] = field(factory=list[bool])
+    streams: list[EventStream] = field(factory=list[EventStream])
+
+    def play(self, operation: Operation[T]) -> Play[T]:
+        return Play(self, operation)
+
+    def run(self, operation: Operation[T]) -> T:
+        return self.play(operation).finish()
+
+    def fail(self, operation: Operation[Any]) -> McpError:
+        return self.play(operation).fail()
+
+    def run_all(self, *plays: Play[Any]) -> None:
+        """Let all of them go on, one command each in turn, until all are over."""
+        steps = [True]
+        while any(steps):
+            steps = [play.step() for play in plays]
+        assert all(play.over for play in plays), "they wait for each other"
+
+    def methods(self) -> list[str]:
+        """What was sent: the JSON-RPC method, or the HTTP method where there is none."""
+        return [request.rpc_method or request.method for request in self.sent]
+
+    def push(self, message: object) -> None:
+        """Send a message on the event stream opened last."""
+        self.streams[-1].receive_data(event(message))
+
+    def leftovers(self) -> list[str]:
+        """What calls left behind that nobody uses any more.  Tests look inside here, and nowhere else."""
+        state = self.client._state
+        found = ["a probe in the air"] if state.probing.flight is not None else []
+        for partition in state.partitions.all():
+            if partition.users:
+                found.append(f"a partition pinned {partition.users} times")
+            if partition.opening.flight is not None:
+                found.append("an opening in the air")
+        for stream in self.streams:
+            if stream._mailboxes:
+                found.append(f"{len(stream._mailboxes)} mailboxes")
+        kept = [partition.stream for partition in state.partitions.all()]
+        found += ["a stream that nobody keeps" for s in self.streams if s not in kept and not s.closed.raised]
+        return found
+
+
+@define
+class SseServer:
+    """Speaks HTTP+SSE alone; each answer arrives on the stream before its POST is answered."""
+
+    world: World | None = None
+    version: str = OLDEST
+    endpoint: bytes = b"/messages?s=1"
+    silent: set[str] = field(factory=set[str])
+
+    def __call__(self, request: SendRequest) -> Answer:
+        assert self.world is not None
+        if request.method == "GET":
+            return Reply(200, {"content-type": "text/event-stream"}, [event(self.endpoint, "endpoint")])
+        if request.url == URL:
+            return Reply(405)
+        message = message_of(request)
+        if "id" in message and "method" in message and message["method"] not in self.silent:
+            result = initialize_result(self.version) if request.rpc_method == "initialize" else FOUND
+            self.world.push({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        return Reply(202)
+
+
+def world_of(server: Callable[[SendRequest], Answer], **options: Any) -> World:
+    """A client and the server that it talks to."""
+    world = World(Client(URL, **options), server)
+    if isinstance(server, SseServer):
+        server.world = world
+    return world
+
+
+def refuse_with(code: int, status: int = 400, data: object = None) -> Callable[[SendRequest], Reply]:
+    """A server that refuses everything in the same way."""
+    return lambda request: error_reply(request, code, status, data)
