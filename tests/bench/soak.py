@@ -25,8 +25,8 @@ async def main(url: str) -> None:
         async def worker() -> None:
             nonlocal cancelled, finished
             while cancelled < CANCELLED:
-                # From before the request is sent to after the answer: a call at once takes a good part of this.
-                with anyio.move_on_after(dice.random() * 0.02) as scope:
+                # With so many at once, this may end anywhere: before the request is sent, or after the answer.
+                with anyio.move_on_after(dice.random() * 0.1) as scope:
                     await client.call_tool("echo", {"text": "cancelled"})
                 cancelled += scope.cancelled_caught
                 finished += not scope.cancelled_caught
@@ -42,6 +42,6 @@ async def main(url: str) -> None:
     await engine.aclose()
     verdict = "sound" if in_use == 0 and after <= 1 else "NOT SOUND"
     print(
-        f"  {cancelled} calls cancelled, {finished} not: {in_use} connections in use, and the next 200 calls opened {after}"
+        f"  {cancelled} calls cancelled, {finished} not; connections in use: {in_use}; opened for the next 200: {after}"
     )
     print(f"  the engine is {verdict} (wanted: none in use, at most one opened)")
