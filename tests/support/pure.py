@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from mcpcore import (
+    Command,
     Complete,
     Deliver,
     EndResponse,
@@ -99,31 +100,33 @@ class PureDriver:
     def run(self, operation: Operation[T]) -> T:
         """Drive ``operation`` to its end."""
         bodies: list[list[bytes | TransportError]] = []
-        while True:
-            command = operation.next_command()
-            match command:
-                case Complete(result=result):
-                    return result
-                case ResolveHeaders():
-                    self._resolve(operation, command)
-                case SendRequest():
-                    self._send(operation, command, bodies)
-                case ReceiveData():
-                    self._receive(operation, bodies)
-                case EndResponse(drain=drain):
-                    bodies.pop()
-                    self.ended.append(drain)
-                    operation.response_ended()
-                case WaitFor(signal=signal):
-                    assert signal.raised, "this operation waits for another one, which nobody drives"
-                    operation.signalled()
-                case Deliver(handler=handler, value=value):
-                    handler(value)
-                    operation.delivered()
-                case StartReader(stream=stream):
-                    self.streams.append(stream)
-                    operation.reader_started()
-                    _read(stream, bodies.pop())
+        while not isinstance(command := operation.next_command(), Complete):
+            self.perform(operation, command, bodies)
+        return command.result
+
+    def perform(self, operation: Operation[Any], command: Command, bodies: list[Any]) -> None:
+        """Do what one command says; ``bodies`` is what this operation's open responses have left to read."""
+        match command:
+            case ResolveHeaders():
+                self._resolve(operation, command)
+            case SendRequest():
+                self._send(operation, command, bodies)
+            case ReceiveData():
+                self._receive(operation, bodies)
+            case EndResponse(drain=drain):
+                bodies.pop()
+                self.ended.append(drain)
+                operation.response_ended()
+            case WaitFor(signal=signal):
+                assert signal.raised, "this operation waits for another one, which nobody drives"
+                operation.signalled()
+            case Deliver(handler=handler, value=value):
+                handler(value)
+                operation.delivered()
+            case StartReader(stream=stream):
+                self.streams.append(stream)
+                operation.reader_started()
+                _read(stream, bodies.pop())
 
     def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
         self.resolved.append(command.context)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -222,3 +224,14 @@ def by_attempt(context: RequestContext) -> dict[str, str]:
 
 def redirect(location: str | None, status: int = 307) -> Reply:
     return Reply(status, {} if location is None else {"location": location})
+
+
+def reachable(root: object) -> Iterator[object]:
+    """Everything that an object holds, but for code and modules."""
+    seen, todo = {id(root)}, [root]
+    while todo:
+        yield (item := todo.pop())
+        for child in gc.get_referents(item):
+            if id(child) not in seen and not isinstance(child, ModuleType | FunctionType | type):
+                seen.add(id(child))
+                todo.append(child)
