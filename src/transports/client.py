@@ -9,6 +9,7 @@ One that may speak HTTP+SSE has a task for each event stream, so it must be left
 
 from __future__ import annotations
 
+import logging
 from contextvars import copy_context
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     EngineName = Literal["httpx"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("transports")
 
 
 class Unset(Enum):
@@ -200,14 +203,11 @@ class Client(_Verbs):
         driver = self._hub.driver
         with anyio.move_on_after(driver.limits.goodbye, shield=True):
             await self._say_goodbye()
-        with anyio.CancelScope(shield=True):
-            if driver.readers is not None:
-                await driver.readers.wait()
-            if self._owns_engine:
-                await driver.engine.aclose()
         if self._tasks is not None:
-            # It is empty now, so it has nothing to add to what the body raised, and is told nothing of it.
-            await self._tasks.__aexit__(None, None, None)
+            await self._end_readers(self._tasks)
+        if self._owns_engine:
+            with anyio.CancelScope(shield=True):
+                await driver.engine.aclose()
 
     async def _say_goodbye(self) -> None:
         goodbyes = self._hub.core.close()
@@ -215,7 +215,22 @@ class Client(_Verbs):
             return
         async with anyio.create_task_group() as tasks:
             for goodbye in goodbyes:
-                tasks.start_soon(self._hub.driver.run, goodbye)
+                tasks.start_soon(self._end, goodbye)
+
+    async def _end(self, goodbye: Operation[None]) -> None:
+        try:
+            await self._hub.driver.run(goodbye)
+        except Exception:
+            # An observer or engine of the user's; the client is to be closed all the same.
+            _log.exception("%s: a session was not ended", self._hub.core.server)
+
+    async def _end_readers(self, tasks: TaskGroup) -> None:
+        readers, self._hub.driver.readers = self._hub.driver.readers, None
+        if readers is not None:
+            readers.close()
+        # What the body raised is no concern of the group's, nor is a cancellation of all that surrounds it.
+        tasks.cancel_scope.shield = True
+        await tasks.__aexit__(None, None, None)
 
 
 def connect(

@@ -49,36 +49,37 @@ T = TypeVar("T")
 class Readers:
     """Where the readers of event streams run.
 
+    A reader ends when its stream does, and by nothing else: when a scope around the client is cancelled, the calls in
+    it are to end by that, and not by streams that vanish under them.
+
     :ivar context: the context variables that they see: their owner's, never those of the call that opened a stream.
     """
 
     tasks: TaskGroup
     context: Context
-    _running: set[Signal] = field(factory=set[Signal], init=False)
+    _streams: set[EventStream] = field(factory=set["EventStream"], init=False)
 
     def start(self, stream: EventStream, response: Response) -> None:
         """Read ``stream`` from now on."""
-        done = Signal()
-        self._running.add(done)
-        self.context.run(self.tasks.start_soon, self._read, stream, response, done)
+        self._streams.add(stream)
+        self.context.run(self.tasks.start_soon, self._read, stream, response)
 
-    async def wait(self) -> None:
-        """Wait until every stream has come to its end."""
-        for done in list(self._running):
-            await wait_for(done)
-
-    async def _read(self, stream: EventStream, response: Response, done: Signal) -> None:
-        """Move the bytes of one event stream, until it ends or nobody needs it."""
-        try:
-            with anyio.CancelScope() as scope:
-                stream.closed.subscribe(scope.cancel)
-                await _move(stream, response)
-        finally:
+    def close(self) -> None:
+        """End every stream; what still waits on one fails."""
+        for stream in list(self._streams):
             stream.close()
-            with anyio.CancelScope(shield=True):
+
+    async def _read(self, stream: EventStream, response: Response) -> None:
+        """Move the bytes of one event stream, until it ends or nobody needs it."""
+        with anyio.CancelScope(shield=True):
+            try:
+                with anyio.CancelScope() as scope:
+                    stream.closed.subscribe(scope.cancel)
+                    await _move(stream, response)
+            finally:
+                stream.close()
+                self._streams.discard(stream)
                 await response.aclose()
-            self._running.discard(done)
-            done.raise_()
 
 
 @define(eq=False)
@@ -148,7 +149,9 @@ class Driver:
                     await outcome
                 operation.delivered()
             case StartReader(stream=stream):
-                self._start_reader(stream, responses.pop())
+                if self.readers is None:
+                    raise LocalProtocolError("the client was closed while it opened an event stream")
+                self.readers.start(stream, responses.pop())
                 operation.reader_started()
 
     async def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
@@ -167,6 +170,9 @@ class Driver:
         except McpError as error:
             self._observe(request, error=error)
             operation.request_failed(error)
+        except BaseException:
+            self._observe(request)
+            raise
         else:
             responses.append(response)
             self._observe(request, status=response.status)
@@ -205,11 +211,6 @@ class Driver:
         except McpError:
             # The answer is known; that its connection can't be used again is no concern of the call's.
             return
-
-    def _start_reader(self, stream: EventStream, response: Response) -> None:
-        if self.readers is None:
-            raise LocalProtocolError("this client was not opened for HTTP+SSE")
-        self.readers.start(stream, response)
 
 
 async def wait_for(signal: Signal) -> None:

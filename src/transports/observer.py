@@ -25,7 +25,7 @@ class ExchangeSummary:
     :ivar attempt: 2 after a 401 to this request, else 1.
     :ivar header_names: which headers it carried.
     :ivar status: the status of the answer, or None if there was none.
-    :ivar error: why there was none, or None.
+    :ivar error: why there was none, or None; with neither, the request was given up before an answer came.
     """
 
     kind: RequestKind
