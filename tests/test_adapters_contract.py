@@ -37,22 +37,20 @@ async def asks_back(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
 @by_carrier
 async def test_every_request_of_every_kind_carries_headers_resolved_for_it_alone(carrier: str, era: str) -> None:
     mint, server = Mint(), server_of(era, echo_headers, Tool(asks_back), page_size=1)
-    async with wired(server, carrier) as wire:
-        async with wire.connect(era, get_headers=mint, headers={"X-App": "demo"}) as client:
-            for somebody in (ALICE, BOB):
-                bound = client.bind(somebody)
-                assert [tool.name for tool in await bound.list_tools()] == ["echo_headers", "asks_back"]
-                assert (await bound.call_tool("asks_back", on_progress=lambda _: None)).text == "done"
-                if era != "modern":
-                    await bound.notify("notifications/roots/list_changed")
-            server.expire_sessions()
-            if era == "sse":  # The streams end with their sessions; a call may meet that only once it is under way.
-                await server.journal.wait_for(
-                    lambda request: request.method == "GET" and request.outcome != "pending", 2
-                )
-            else:
-                await client.call_tool("echo_headers", context=ALICE)
-            await client.open(context=ALICE)
+    options = {"get_headers": mint, "headers": {"X-App": "demo"}}
+    async with wired(server, carrier) as wire, wire.connect(era, **options) as client:
+        for somebody in (ALICE, BOB):
+            bound = client.bind(somebody)
+            assert [tool.name for tool in await bound.list_tools()] == ["echo_headers", "asks_back"]
+            assert (await bound.call_tool("asks_back", on_progress=lambda _: None)).text == "done"
+            if era != "modern":
+                await bound.notify("notifications/roots/list_changed")
+        server.expire_sessions()
+        if era == "sse":  # The streams end with their sessions; a call may meet that only once it is under way.
+            await server.journal.wait_for(lambda request: request.method == "GET" and request.outcome != "pending", 2)
+        else:
+            await client.call_tool("echo_headers", context=ALICE)
+        await client.open(context=ALICE)
     journal = server.journal
     journal.assert_distinct("authorization")
     journal.assert_every_request_carries("x-app", "demo")
@@ -159,10 +157,10 @@ async def test_a_second_401_is_the_end_of_that_call_alone(carrier: str) -> None:
 async def test_a_401_to_a_static_token_is_not_tried_again(carrier: str) -> None:
     server = server_of("modern", echo_headers)
     server.script(None, Answer(401), times=None)
-    async with wired(server, carrier) as wire:
-        async with wire.connect(auth_token="cpk-1", get_headers=lambda _: {"X-User": "alice"}) as client:
-            with pytest.raises(UnauthorizedError):
-                await client.call_tool("echo_headers", context=ALICE)
+    options = {"auth_token": "cpk-1", "get_headers": lambda _: {"X-User": "alice"}}
+    async with wired(server, carrier) as wire, wire.connect(**options) as client:
+        with pytest.raises(UnauthorizedError):
+            await client.call_tool("echo_headers", context=ALICE)
     assert len(server.journal) == 1
 
 
