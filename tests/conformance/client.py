@@ -59,8 +59,8 @@ EXAMPLES: Mapping[str, Any] = {
 
 
 def arguments_for(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """An example for each property of an input schema."""
-    return {name: EXAMPLES[declared["type"]] for name, declared in schema.get("properties", {}).items()}
+    """An example for each property of an input schema; null for one of no type that is known here."""
+    return {name: EXAMPLES.get(declared.get("type")) for name, declared in schema.get("properties", {}).items()}
 
 
 async def main() -> None:
