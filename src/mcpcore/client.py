@@ -18,25 +18,23 @@ from mcpcore import rpc
 from mcpcore.call import Call
 from mcpcore.context import CallContext
 from mcpcore.endpoint import Endpoint
-from mcpcore.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from mcpcore.errors import ConfigurationError, LocalProtocolError
 from mcpcore.limits import Limits
 from mcpcore.operation import Operation
 from mcpcore.partitions import Discovery, Partitions
 from mcpcore.pipeline import HeaderPipeline
 from mcpcore.revisions import HTTP_SSE, Era, revision_named
 from mcpcore.session import terminate
-from mcpcore.shapes import as_list
 from mcpcore.state import ClientState, Redirects, Transport, Verdict
-from mcpcore.tools import CallToolResult, Tool
+from mcpcore.tool_requests import call_tool, list_tools
 from mcpcore.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mcpcore.context import Resolver
-    from mcpcore.requests import Flow
     from mcpcore.revisions import Revision
-    from mcpcore.tools import Progress
+    from mcpcore.tools import CallToolResult, Progress, Tool
 
     TransportName = Literal["http", "sse", "auto"]
     RedirectPolicy = Literal["never", "same-origin"]
@@ -138,7 +136,7 @@ class Client:
         A definition that cannot be used is left out with a warning.
         """
         call = self._call(context)
-        return Operation("tools/list", call, _list_tools(call))
+        return Operation("tools/list", call, list_tools(call))
 
     def call_tool(
         self,
@@ -157,7 +155,7 @@ class Client:
         params: dict[str, Any] = {"name": name}
         if arguments is not None:
             params["arguments"] = dict(arguments)
-        return Operation(f"tools/call {name!r}", call, _call_tool(call, params))
+        return Operation(f"tools/call {name!r}", call, call_tool(call, params))
 
     def ping(self, *, context: CallContext = _NOBODY) -> Operation[None]:
         """See whether the server answers this identity.
@@ -246,38 +244,3 @@ def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | N
     if pinned is None or (transport is Transport.AUTO and pinned.era is Era.HANDSHAKE):
         return None
     return Verdict(pinned)
-
-
-def _list_tools(call: Call) -> Flow[list[Tool]]:
-    tools: list[Tool] = []
-    cursors: set[str] = set()
-    params: dict[str, Any] = {}
-    for _ in range(call.state.limits.pages):
-        result = yield from rpc.request(call, "tools/list", params)
-        tools += _read_tools(call, result)
-        cursor = result.get("nextCursor")
-        if not isinstance(cursor, str) or not cursor:
-            return tools
-        if cursor in cursors:
-            raise RemoteProtocolError("the pages of the list lead back to one that was read already")
-        cursors.add(cursor)
-        params = {"cursor": cursor}
-    raise call.state.limits.exceeded("pages", "the list has too many pages")
-
-
-def _read_tools(call: Call, result: dict[str, Any]) -> list[Tool]:
-    """The usable tools of one page; one bad definition does not keep the others from being used."""
-    page = as_list(result.get("tools"))
-    if page is None:
-        raise RemoteProtocolError("the list of tools is not a list")
-    tools: list[Tool] = []
-    for raw in page:
-        try:
-            tools.append(Tool.from_json(raw))
-        except RemoteProtocolError as error:
-            _log.warning("%s: a tool is left out: %s", call.state.endpoint.name, error.message)
-    return tools
-
-
-def _call_tool(call: Call, params: dict[str, Any]) -> Flow[CallToolResult]:
-    return CallToolResult.from_json((yield from rpc.request(call, "tools/call", params)))

@@ -36,6 +36,8 @@ class Limits:
     """How many requests may wait for their answer on one HTTP+SSE stream."""
     pages: int = 1_000
     """How many pages a listing may have."""
+    mirrored_tools: int = 1_000
+    """How many tools with arguments that travel as headers are remembered for one identity; the oldest go first."""
     redirects: int = 5
     """How many same-origin redirects one request may follow."""
     handshakes: int = 8

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mcpcore import jsonrpc
 from mcpcore.context import RequestKind
 from mcpcore.errors import RemoteProtocolError
@@ -20,8 +22,9 @@ from mcpcore.metadata import (
     rpc_name,
     with_meta,
 )
+from mcpcore.parameter_headers import mirrored_arguments
 from mcpcore.partitions import Discovery
-from mcpcore.requests import POST_HEADERS, Outbound, send
+from mcpcore.requests import POST_HEADERS, Outbound, resolve, send
 from mcpcore.revisions import Era, Revision, newest
 from mcpcore.shapes import as_object, as_texts
 
@@ -77,16 +80,27 @@ def send_modern(
     call: Call, revision: Revision, method: str, params: dict[str, Any], kind: RequestKind = RequestKind.REQUEST
 ) -> Flow[Exchange]:
     """Make one request; if the server wants another revision that we speak, once more in that one."""
-    exchange = yield from send(call, modern_request(call, revision, method, params, kind))
+    exchange = yield from _send_once(call, modern_request(call, revision, method, params, kind), params)
     if isinstance(exchange.answer, ErrorResponse):
         wanted = newest(Era.MODERN, supported_versions(exchange.answer))
         if wanted is not None:
-            exchange = yield from send(call, modern_request(call, wanted, method, params, kind))
+            exchange = yield from _send_once(call, modern_request(call, wanted, method, params, kind), params)
     if isinstance(exchange.answer, Response):
         check_complete(exchange.answer.result)
         if kind is RequestKind.DISCOVER:
             call.partition.discovery = read_discovery(exchange.answer.result)
     return exchange
+
+
+def _send_once(call: Call, outbound: Outbound, params: dict[str, Any]) -> Flow[Exchange]:
+    """Make one request, with the arguments that its tool wants mirrored into headers."""
+    if outbound.rpc_method != "tools/call" or outbound.rpc_name is None:
+        return (yield from send(call, outbound))
+    # Which definition of the tool this identity was shown is known as soon as it is known whose call this is.
+    resolution = None if call.is_settled else (yield from resolve(call, outbound))
+    annotations = call.partition.mirrored.get(outbound.rpc_name, ())
+    headers = mirrored_arguments(annotations, as_object(params.get("arguments")) or {})
+    return (yield from send(call, evolve(outbound, headers=(*outbound.headers, *headers)), resolution))
 
 
 def supported_versions(answer: Response | ErrorResponse | None) -> Collection[str]:

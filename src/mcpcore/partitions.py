@@ -28,6 +28,7 @@ from mcpcore.shapes import as_object, as_text
 if TYPE_CHECKING:
     from mcpcore.http_sse import EventStream
     from mcpcore.limits import Limits
+    from mcpcore.parameter_headers import MirroredArgument
     from mcpcore.session import Session
 
 
@@ -61,6 +62,7 @@ class Partition:
     :ivar key: what it is found by, or None if it is one call's own.
     :ivar principal: the name that it belongs to, or None.
     :ivar users: how many calls are using it.
+    :ivar mirrored: the arguments that travel as headers, of the tools that this identity was shown.
     :ivar opening: the flight that opens its session or stream.
     """
 
@@ -70,6 +72,9 @@ class Partition:
     session: Session | None = None
     stream: EventStream | None = None
     discovery: Discovery | None = None
+    mirrored: dict[str, tuple[MirroredArgument, ...]] = field(
+        factory=dict[str, "tuple[MirroredArgument, ...]"], repr=False
+    )
     opening: Runway = field(factory=Runway)
 
 

@@ -214,6 +214,10 @@ def _read(
         exchange.receive_head(status, headers)
         if exchange.listens and exchange.is_stream:
             return
+        if exchange.head.session_id is not None and outbound.kind is RequestKind.INITIALIZE:
+            # What the server asks before its answer is answered in the session that the answer opens.
+            session_header = (b"mcp-session-id", exchange.head.session_id.encode("ascii"))
+            outbound = evolve(outbound, headers=(*outbound.headers, session_header))
         while (message := exchange.next_message()) is not None or not exchange.over:
             if message is not None:
                 yield from handle_message(call, outbound, message)

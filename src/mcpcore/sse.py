@@ -57,7 +57,8 @@ class SSEParser:
     None.  At the end of the stream just stop: what no blank line has completed is not an event.
 
     An event may carry empty data, as when a server primes its client for resumption (MCP 2025-11-25, Transports,
-    "Sending Messages to the Server"); one without any ``data`` line is no event, but its id and reconnection time count.
+    "Sending Messages to the Server"); one without any ``data`` line is no event, but its id and reconnection time
+    count.
 
     :param limits: ``sse_line_bytes`` bounds a line, ``message_bytes`` the data of an event.
     """

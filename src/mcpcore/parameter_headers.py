@@ -1,0 +1,99 @@
+"""Tool arguments that travel as headers: the ``x-mcp-header`` annotation of a tool's input schema.
+
+A server may ask that an argument be mirrored into a ``Mcp-Param-*`` header, so that intermediaries can route by it
+(2026-07-28, "Streamable HTTP", Custom Headers from Tool Parameters).  :func:`read_annotations` finds out which, once
+for each definition; :func:`mirrored_arguments` makes the headers of one call.
+
+An annotation counts only on a primitive property that is reached from the root by ``properties`` alone.  Anywhere
+else it makes the whole tool unusable, because a server that expects the header would refuse each call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mcpcore.errors import RemoteProtocolError
+from mcpcore.header_fields import is_token
+from mcpcore.metadata import encode_header_value
+from mcpcore.shapes import as_list, as_object, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ANNOTATION = "x-mcp-header"
+_PRIMITIVE = frozenset({"string", "integer", "boolean"})
+_MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_DATA = frozenset({"const", "default", "enum", "examples"})
+
+
+@frozen
+class MirroredArgument:
+    """One argument that travels as a header.
+
+    :ivar path: the names that lead to it through the arguments.
+    :ivar header: the header's name, in bytes.
+    """
+
+    path: tuple[str, ...]
+    header: bytes
+
+
+def read_annotations(schema: Mapping[str, Any]) -> tuple[MirroredArgument, ...]:
+    """The arguments that an input schema wants mirrored.
+
+    :raises RemoteProtocolError: if an annotation breaks a rule, so that the tool cannot be used.
+    """
+    found: dict[str, MirroredArgument] = {}
+    for path, annotated in _annotated(schema, ()):
+        name = annotated[ANNOTATION]
+        if path is None:
+            raise RemoteProtocolError(f"{ANNOTATION} stands where no argument can be reached by properties alone")
+        if not isinstance(name, str) or not is_token(name):
+            raise RemoteProtocolError(f"the {ANNOTATION} of {path[-1]!r} is no header name")
+        if as_text(annotated.get("type")) not in _PRIMITIVE:
+            raise RemoteProtocolError(f"the {ANNOTATION} of {path[-1]!r} is not on a string, an integer or a boolean")
+        if name.lower() in found:
+            raise RemoteProtocolError(f"the {ANNOTATION} {name!r} is there twice")
+        found[name.lower()] = MirroredArgument(path, b"mcp-param-" + name.encode("ascii"))
+    return tuple(found.values())
+
+
+def _annotated(
+    schema: Mapping[str, Any], path: tuple[str, ...] | None
+) -> Iterator[tuple[tuple[str, ...] | None, Mapping[str, Any]]]:
+    """Every annotated schema in ``schema``, with its path; None for a path that leads through anything else."""
+    if ANNOTATION in schema:
+        yield path or None, schema
+    for keyword, value in schema.items():
+        if keyword in _DATA:
+            continue
+        if keyword in _MAPS_OF_SCHEMAS:
+            for name, inner in (as_object(value) or {}).items():
+                reachable = path is not None and keyword == "properties"
+                yield from _annotated(as_object(inner) or {}, (*path, name) if reachable and path is not None else None)
+        else:
+            for inner in as_list(value) or (value,):
+                yield from _annotated(as_object(inner) or {}, None)
+
+
+def mirrored_arguments(
+    annotations: tuple[MirroredArgument, ...], arguments: Mapping[str, Any]
+) -> list[tuple[bytes, bytes]]:
+    """The headers of one call; an argument that is absent or null has none."""
+    headers: list[tuple[bytes, bytes]] = []
+    for annotation in annotations:
+        value: Any = arguments
+        for name in annotation.path:
+            value = (as_object(value) or {}).get(name)
+        if (text := _header_text(value)) is not None:
+            headers.append((annotation.header, encode_header_value(text)))
+    return headers
+
+
+def _header_text(value: object) -> str | None:
+    """A primitive as header text; None for anything else, which the server will refuse by its schema."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | str) else None

@@ -1,0 +1,86 @@
+"""Listing tools and calling them.
+
+A list is read page by page, and leniently: a definition that cannot be used is left out with a warning, and the rest
+stay.  What a definition asks of later calls (which arguments travel as headers) is remembered in the partition of the
+identity that listed it, because another identity may be shown another definition under the same name.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mcpcore import rpc
+from mcpcore.errors import RemoteProtocolError
+from mcpcore.parameter_headers import read_annotations
+from mcpcore.shapes import as_list
+from mcpcore.tools import CallToolResult, Tool
+
+if TYPE_CHECKING:
+    from mcpcore.call import Call
+    from mcpcore.requests import Flow
+
+_log = logging.getLogger("mcpcore")
+
+
+def list_tools(call: Call) -> Flow[list[Tool]]:
+    """All pages of ``tools/list`` (2026-07-28, "Tools", Listing Tools).
+
+    :raises LimitExceeded: if there are more than ``limits.pages``.
+    """
+    tools: list[Tool] = []
+    cursors: set[str] = set()
+    params: dict[str, Any] = {}
+    for _ in range(call.state.limits.pages):
+        result = yield from rpc.request(call, "tools/list", params)
+        tools += _read_page(call, result)
+        cursor = result.get("nextCursor")
+        if not isinstance(cursor, str) or not cursor:
+            return tools
+        if cursor in cursors:
+            raise RemoteProtocolError("the pages of the list lead back to one that was read already")
+        cursors.add(cursor)
+        params = {"cursor": cursor}
+    raise call.state.limits.exceeded("pages", "the list has too many pages")
+
+
+def _read_page(call: Call, result: dict[str, Any]) -> list[Tool]:
+    """The usable tools of one page; one bad definition does not keep the others from being used."""
+    page = as_list(result.get("tools"))
+    if page is None:
+        raise RemoteProtocolError("the list of tools is not a list")
+    tools: list[Tool] = []
+    for raw in page:
+        try:
+            tool = Tool.from_json(raw)
+            _remember(call, tool)
+        except RemoteProtocolError as error:
+            _log.warning("%s: a tool is left out: %s", call.state.endpoint.name, error.message)
+        else:
+            tools.append(tool)
+    return tools
+
+
+def _remember(call: Call, tool: Tool) -> None:
+    """Keep what later calls of ``tool`` need.
+
+    :raises RemoteProtocolError: if its annotations make it unusable in the era that has them.
+    """
+    verdict = call.state.verdict
+    if verdict is None or not verdict.is_modern:
+        return
+    mirrored = call.partition.mirrored
+    mirrored.pop(tool.name, None)
+    try:
+        annotations = read_annotations(tool.input_schema)
+    except RemoteProtocolError as error:
+        raise RemoteProtocolError(f"{tool.name!r}: {error.message}") from None
+    if annotations:
+        mirrored[tool.name] = annotations
+        if len(mirrored) > call.state.limits.mirrored_tools:
+            del mirrored[next(iter(mirrored))]
+
+
+def call_tool(call: Call, params: dict[str, Any]) -> Flow[CallToolResult]:
+    """One ``tools/call`` (2026-07-28, "Tools", Calling Tools)."""
+    return CallToolResult.from_json((yield from rpc.request(call, "tools/call", params)))
