@@ -1,7 +1,8 @@
 """The client that the referee runs: one scenario of the MCP conformance suite, over :func:`transports.connect`.
 
 The referee (``@modelcontextprotocol/conformance``) starts a server for a scenario, runs this program against it, and
-judges what the server saw.  It says what it wants in the environment and where the server is in the last argument::
+judges what the server saw.  It says what it wants in the environment (with ``MCP_CONFORMANCE_CONTEXT``, a JSON object,
+where the name doesn't say it all) and where the server is in the last argument::
 
     MCP_CONFORMANCE_SCENARIO=tools_call MCPCORE_BACKEND=trio python tests/conformance/client.py http://localhost:3000/mcp
 
@@ -12,6 +13,7 @@ finding out what the server speaks is a part of what is judged.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +36,13 @@ async def call_tools(client: transports.Client) -> None:
         await client.call_tool(tool.name, arguments_for(tool.input_schema))
 
 
+async def call_as_told(client: transports.Client) -> None:
+    """Make the calls that the context asks for, of tools that have been listed."""
+    await client.list_tools()
+    for call in json.loads(os.environ["MCP_CONFORMANCE_CONTEXT"])["toolCalls"]:
+        await client.call_tool(call["name"], call["arguments"])
+
+
 async def use_everything(client: transports.Client) -> None:
     """Call each tool, read each resource and get each prompt."""
     await call_tools(client)
@@ -46,6 +55,8 @@ async def use_everything(client: transports.Client) -> None:
 SCENARIOS: Mapping[str, Scenario] = {
     "tools_call": call_tools,
     "http-standard-headers": use_everything,
+    "http-custom-headers": call_as_told,
+    "http-invalid-tool-headers": call_tools,
 }
 
 EXAMPLES: Mapping[str, Any] = {

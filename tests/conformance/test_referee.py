@@ -20,6 +20,8 @@ SCENARIOS = [
     ("2026-07-28", "tools_call"),
     ("2026-07-28", "request-metadata"),
     ("2026-07-28", "http-standard-headers"),
+    ("2026-07-28", "http-custom-headers"),
+    ("2026-07-28", "http-invalid-tool-headers"),
 ]
 LINES = [line.partition("#")[0].strip() for line in (HERE / "expected-failures.yml").read_text().splitlines()]
 EXPECTED = [line.removeprefix("- ") for line in LINES if line.startswith("- ")]
