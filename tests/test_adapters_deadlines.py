@@ -1,0 +1,274 @@
+"""A call's timeout covers all that the call does: resolvers, handshake, retries, streams.  On trio's virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+import trio
+from support.adapters import ERAS, Mint, person, server_of, wired
+from trio.testing import MockClock
+
+import transports
+from mcpcore import CallContext, DeadlineExceeded, Limits, RequestContext
+from transports.testing import Answer, Forward, Progress, ReceivedRequest, Server, Tool, echo_headers
+
+pytestmark = pytest.mark.trio
+
+ALICE, BOB = person("alice"), person("bob")
+by_era = pytest.mark.parametrize("era", ERAS)
+
+
+async def slowly(request: ReceivedRequest, forward: Forward) -> Answer:
+    """Take twelve seconds to answer."""
+    await anyio.sleep(12)
+    return await forward(request)
+
+
+async def ticks(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+    """Report progress for ever."""
+    while True:
+        await anyio.sleep(7)
+        yield Progress(1)
+
+
+async def unhurried(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+    """Report progress for a minute, then answer."""
+    for _ in range(6):
+        await anyio.sleep(10)
+        yield Progress(1)
+    yield "done"
+
+
+@asynccontextmanager
+async def client_of(server: Server, era: str = "modern", **options: Any) -> AsyncGenerator[transports.Client, None]:
+    async with wired(server, "memory") as wire, wire.connect(era, **options) as client:
+        yield client
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self._start = trio.current_time()
+
+    @property
+    def seconds(self) -> float:
+        return round(trio.current_time() - self._start, 6)
+
+
+@by_era
+async def test_a_resolver_that_hangs_exceeds_the_deadline(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, echo_headers)
+
+    async def resolver(context: RequestContext) -> None:
+        if context.principal == ALICE.principal:
+            await anyio.sleep_forever()
+
+    async with client_of(server, era, get_headers=resolver, timeout=30.0) as client:
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await client.call_tool("echo_headers", context=ALICE)
+        assert watch.seconds == 30
+        assert isinstance(caught.value, TimeoutError)
+        assert caught.value.request == "tools/call 'echo_headers'"
+        assert str(caught.value) == f"tools/call 'echo_headers' to {caught.value.server}: no answer within 30 s"
+        assert len(server.journal) == 0
+        await client.call_tool("echo_headers", context=BOB)
+
+
+@by_era
+async def test_each_answer_in_time_and_still_the_call_takes_too_long(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, *(Tool(echo_headers, name=f"tool-{number}") for number in range(3)), page_size=1)
+    server.script(lambda request: request.method != "DELETE", slowly, times=None)
+    async with client_of(server, era, get_headers=Mint(), timeout=30.0) as client:
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded):
+            await client.list_tools(context=ALICE)
+        assert watch.seconds == 30
+        # Each answer took twelve seconds: the third of them, whatever it was to be, came too late.
+        assert len(server.journal.requests(lambda request: request.status is not None)) == 2
+        assert len(await client.list_tools(context=ALICE, timeout=120)) == 3
+
+
+@by_era
+async def test_slow_resolvers_count_too(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, echo_headers)
+
+    async def resolver(context: RequestContext) -> None:
+        await anyio.sleep(20)
+
+    async with client_of(server, era, get_headers=resolver, timeout=30.0) as client:
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("echo_headers", context=ALICE)
+        assert watch.seconds == 30
+    assert len(server.journal) == 1
+
+
+@by_era
+async def test_the_second_try_after_a_401_counts_too(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, echo_headers)
+    async with client_of(server, era, get_headers=Mint(), timeout=20.0) as client:
+        await client.open(context=ALICE)
+        server.script("tools/call", slow_401)
+        server.script("tools/call", slowly)
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("echo_headers", context=ALICE)
+        assert watch.seconds == 20
+        assert len(server.journal.requests("tools/call")) == 2
+        assert not (await client.call_tool("echo_headers", context=ALICE)).is_error
+
+
+async def slow_401(request: ReceivedRequest, forward: Forward) -> Answer:
+    """Take twelve seconds to refuse."""
+    await anyio.sleep(12)
+    return Answer(401, {"WWW-Authenticate": "Bearer"})
+
+
+@by_era
+async def test_a_stream_that_goes_on_for_ever_counts_too(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, Tool(ticks), echo_headers)
+    async with client_of(server, era, get_headers=Mint(), timeout=30.0) as client:
+        watch, heard = Stopwatch(), list[float]()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("ticks", context=ALICE, on_progress=lambda _: heard.append(watch.seconds))
+        assert (watch.seconds, heard) == (30, [7, 14, 21, 28])
+        [request] = server.journal.requests("tools/call")
+        notices = server.journal.requests("notifications/cancelled")
+        assert [notice.params["requestId"] for notice in notices] == ([] if era == "modern" else [request.rpc_id])
+        assert request.outcome == ("answered" if era == "sse" else "disconnected")  # with 202, at once
+        assert not (await client.call_tool("echo_headers", context=ALICE)).is_error
+
+
+@by_era
+async def test_a_slow_handler_counts_too(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, Tool(ticks))
+
+    async def handler(_: object) -> None:
+        await anyio.sleep(60)
+
+    async with client_of(server, era, get_headers=Mint(), timeout=30.0) as client:
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("ticks", context=ALICE, on_progress=handler)
+        assert watch.seconds == 30
+
+
+@by_era
+async def test_a_call_may_have_a_timeout_of_its_own_or_none(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, Tool(unhurried))
+    async with client_of(server, era, get_headers=Mint(), timeout=30.0) as client:
+        await client.open(context=ALICE)
+        for timeout in (59.0, None, 61.0):
+            watch = Stopwatch()
+            if timeout == 59.0:
+                with pytest.raises(DeadlineExceeded):
+                    await client.call_tool("unhurried", context=ALICE, timeout=timeout)
+            else:
+                assert (await client.call_tool("unhurried", context=ALICE, timeout=timeout)).text == "done"
+            assert watch.seconds == (59 if timeout == 59.0 else 60)
+
+
+@by_era
+async def test_a_follower_keeps_its_own_deadline(era: str, autojump_clock: MockClock) -> None:
+    """Bob joins the search that Alice's call leads; his time runs out first, hers does not."""
+    server = server_of(era, echo_headers)
+    server.script(None, slowly)
+    seconds: dict[str, float] = {}
+
+    async def call(context: CallContext, timeout: float) -> None:
+        watch = Stopwatch()
+        try:
+            await client.call_tool("echo_headers", context=context, timeout=timeout)
+        except DeadlineExceeded:
+            seconds[f"{context.principal} was too late"] = watch.seconds
+        else:
+            seconds[f"{context.principal} was served"] = watch.seconds
+
+    async with client_of(server, era, get_headers=Mint()) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(call, ALICE, 30.0)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(call, CallContext(principal=ALICE.principal), 5.0)
+    assert seconds == {"acme/alice was served": 12, "acme/alice was too late": 5}
+
+
+@by_era
+async def test_a_leader_that_is_too_late_leaves_the_turn_to_its_followers(era: str, autojump_clock: MockClock) -> None:
+    server = server_of(era, echo_headers)
+    server.script(None, slowly)
+    async with client_of(server, era, get_headers=Mint()) as client, anyio.create_task_group() as tasks:
+
+        async def lead() -> None:
+            with pytest.raises(DeadlineExceeded):
+                await client.call_tool("echo_headers", context=ALICE, timeout=5)
+
+        async def follow() -> None:
+            watch = Stopwatch()
+            assert not (await client.call_tool("echo_headers", context=ALICE, timeout=30)).is_error
+            assert watch.seconds == 5
+
+        tasks.start_soon(lead)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(follow)
+    server.journal.assert_distinct("authorization")
+
+
+async def test_a_notice_of_cancellation_is_not_waited_for_longer_than_a_goodbye(
+    autojump_clock: MockClock,
+) -> None:
+    server = server_of("handshake", Tool(ticks))
+    server.script("notifications/cancelled", never)
+    limits = Limits(goodbye=3.0)
+    async with client_of(server, "handshake", get_headers=Mint(), limits=limits, timeout=10.0) as client:
+        await client.open(context=ALICE)
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("ticks", context=ALICE)
+        assert watch.seconds == 13
+
+
+@pytest.mark.parametrize("hanging", ["resolver", "server"])
+async def test_all_goodbyes_together_take_no_longer_than_one_may(hanging: str, autojump_clock: MockClock) -> None:
+    server = server_of("handshake", echo_headers)
+    server.script("DELETE", never, times=None)
+
+    async def resolver(context: RequestContext) -> None:
+        if hanging == "resolver" and context.http_method == "DELETE":
+            await anyio.sleep_forever()
+
+    async with client_of(server, "handshake", get_headers=resolver, limits=Limits(goodbye=3.0)) as client:
+        for number in range(5):
+            await client.open(context=person(f"user-{number}"))
+        watch = Stopwatch()
+    assert watch.seconds == 3
+    assert len(server.journal.requests("DELETE")) == (5 if hanging == "server" else 0)
+
+
+async def never(request: ReceivedRequest, forward: Forward) -> Answer:
+    """Never answer."""
+    await anyio.sleep_forever()
+    return Answer(500)
+
+
+async def test_a_response_that_has_answered_and_stays_open_is_not_waited_for(autojump_clock: MockClock) -> None:
+    """A server may keep the stream of an answer open; the call has what it wanted."""
+    server = server_of("modern", echo_headers)
+
+    async def lingering(request: ReceivedRequest, forward: Forward) -> Answer:
+        answer = await forward(request)
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield b"data: " + answer.body + b"\n\n"
+            await anyio.sleep_forever()
+
+        return Answer.stream(body)
+
+    server.script("tools/call", lingering)
+    async with client_of(server, limits=Limits(drain=0.25)) as client:
+        await client.open()
+        watch = Stopwatch()
+        assert not (await client.call_tool("echo_headers")).is_error
+        assert watch.seconds == 0.25
