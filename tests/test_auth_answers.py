@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from support.pure import Answer, Reply, error_reply, headers_of, json_reply
+from support.pure import Answer, Reply, error_reply, headers_of, json_reply, message_of, sse_reply
 from support.scenes import (
     CHALLENGE,
     QUIET,
@@ -14,6 +14,7 @@ from support.scenes import (
     URL,
     PureServer,
     Recorder,
+    answer_to,
     by_attempt,
     each_kind,
     each_loud_kind,
@@ -30,6 +31,7 @@ from mcpcore import (
     NotSentError,
     RequestContext,
     RequestKind,
+    RpcError,
     SendRequest,
     TransportError,
     UnauthorizedError,
@@ -257,3 +259,41 @@ def test_a_server_that_keeps_its_sessions_is_no_news(status: int, caplog: pytest
     caplog.set_level(logging.DEBUG)
     play("terminate", refuse_first(RequestKind.TERMINATE, Reply(status)))
     assert caplog.text == ""
+
+
+# What else a server may say.
+
+
+def test_a_json_rpc_error_is_the_calls() -> None:
+    with pytest.raises(RpcError) as caught:
+        play("call, modern", lambda request: error_reply(request, -32602, data={"k": 1}))
+    assert (caught.value.code, caught.value.data) == (-32602, {"k": 1})
+    assert (caught.value.server, caught.value.request) == (URL, "tools/call 'search'")
+
+
+def asking(method: str) -> Any:
+    """A server that asks something of its own before it answers a tool call."""
+    question = {"jsonrpc": "2.0", "id": 7, "method": method}
+    return lambda request: sse_reply(question, answer_to(request)) if request.rpc_method == "tools/call" else None
+
+
+def test_a_request_of_the_servers_that_we_do_not_offer_is_answered_so() -> None:
+    resolver = Recorder(by_attempt)
+    server = play("call, handshake", asking("sampling/createMessage"), get_headers=resolver)
+    (reply,) = server.of_kind(RequestKind.RESPONSE)
+    message = message_of(reply)
+    assert (message["id"], message["error"]["code"]) == (7, -32601)
+    assert headers_of(reply)["authorization"] == "Bearer attempt-1"
+    (told,) = resolver.of_kind(RequestKind.RESPONSE)
+    assert (told.principal, told.request_id, told.body) == ("acme/alice", 7, reply.body)
+
+
+def test_a_modern_server_cannot_make_a_client_send_anything() -> None:
+    server = play("call, modern", asking("ping"), get_headers=by_attempt)
+    assert [request.kind for request in server.sent] == [RequestKind.REQUEST]
+
+
+@each_kind
+def test_only_a_request_that_listens_may_keep_a_connection(scene: str) -> None:
+    for request in play(scene).sent:
+        assert request.is_stream is (request.kind is RequestKind.LISTEN)
