@@ -8,6 +8,7 @@ demo test:
 check:
 	$(RUN) run .ci/check
 docs:
+	$(RUN) run python docs/generate.py
 	$(RUN) run python -m pytest tests/test_docs.py
 bench:
 	$(RUN) run python -m tests.bench
