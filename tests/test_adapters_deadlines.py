@@ -88,7 +88,9 @@ async def test_each_answer_in_time_and_still_the_call_takes_too_long(era: str, a
             await client.list_tools(context=ALICE)
         assert watch.seconds == 30
         # Each answer took twelve seconds: the third of them, whatever it was to be, came too late.
-        assert len(server.journal.requests(lambda request: request.status is not None)) == 2
+        assert (
+            len(server.journal.requests(lambda request: request.status is not None and request.method != "DELETE")) == 2
+        )
         assert len(await client.list_tools(context=ALICE, timeout=120)) == 3
 
 
