@@ -51,6 +51,8 @@ def event(message: object, kind: str = "message") -> bytes:
 
 def modern_server(request: SendRequest) -> Answer:
     """Speaks the modern era alone."""
+    if (b"mcp-protocol-version", MODERN.encode()) not in request.headers:
+        return error_reply(request, -32020, 400) if request.method == "POST" else Reply(405)
     return result_reply(request, DISCOVERY if request.rpc_method == "server/discover" else FOUND)
 
 
