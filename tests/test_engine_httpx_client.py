@@ -13,12 +13,13 @@ import anyio
 import httpx
 import httpx2
 import pytest
+from support.exchanges import exchange, read
 from support.raw_server import Peer, RawServer, Received, raw_server
 
 from mcpcore.commands import SendRequest
 from mcpcore.context import RequestKind
 from mcpcore.errors import ConfigurationError, HeaderResolverError, LocalProtocolError, TransportError
-from transports.engines.base import Engine, Response
+from transports.engines.base import Engine
 from transports.engines.httpx_client import HttpxClientEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
@@ -58,18 +59,6 @@ def post(server: RawServer) -> SendRequest:
 def exact(server: RawServer) -> list[bytes]:
     """The header lines of :func:`post` and of nothing else."""
     return [b"Host: 127.0.0.1:%d" % server.port, *LINES, b"Content-Length: 8"]
-
-
-async def read(response: Response) -> bytes:
-    pieces: list[bytes] = []
-    while data := await response.receive():
-        pieces.append(data)
-    await response.aclose()
-    return b"".join(pieces)
-
-
-async def exchange(engine: Engine, request: SendRequest) -> bytes:
-    return await read(await engine.send(request))
 
 
 async def ignore(_: Any) -> None:
