@@ -278,23 +278,32 @@ class World:
 
 @define
 class SseServer:
-    """Speaks HTTP+SSE alone; each answer arrives on the stream before its POST is answered."""
+    """Speaks HTTP+SSE alone; each answer arrives on its stream before its POST is answered.
+
+    :ivar endpoint: where to post, if not to a URL that names the stream.
+    :ivar silent: the methods that it leaves for the test to answer.
+    """
 
     world: World | None = None
     version: str = OLDEST
-    endpoint: bytes = b"/messages?s=1"
+    endpoint: bytes | None = None
     silent: set[str] = field(factory=set[str])
+    opened: int = 0
 
     def __call__(self, request: SendRequest) -> Answer:
-        assert self.world is not None
         if request.method == "GET":
-            return Reply(200, {"content-type": "text/event-stream"}, [event(self.endpoint, "endpoint")])
+            self.opened += 1
+            endpoint = self.endpoint or f"/messages?s={self.opened}".encode()
+            return Reply(200, {"content-type": "text/event-stream"}, [event(endpoint, "endpoint")])
         if request.url == URL:
             return Reply(405)
         message = message_of(request)
         if "id" in message and "method" in message and message["method"] not in self.silent:
+            assert self.world is not None
             result = initialize_result(self.version) if request.rpc_method == "initialize" else FOUND
-            self.world.push({"jsonrpc": "2.0", "id": message["id"], "result": result})
+            stream = int(request.url.partition("?s=")[2] or self.opened)
+            answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+            self.world.streams[stream - 1].receive_data(event(answer))
         return Reply(202)
 
 
