@@ -1,7 +1,8 @@
 """What the documentation says is so.
 
 Every Python example runs and gives the result that is printed beside it: the ```python blocks of a page run in order in
-one namespace, and those with ``>>>`` are doctests.  What a page repeats from the code is up to date, and a test that is named as a proof is there.
+one namespace, and those with ``>>>`` are doctests.  What a page repeats from the code is up to date, the links lead
+somewhere, and a test that is named as a proof is there.
 """
 
 import gc
@@ -18,6 +19,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *DOCS.rglob("*.md")))
 GENERATE = runpy.run_path(str(DOCS / "generate.py"))
 
+LINK = re.compile(r"\]\((?!\w+:)([^)#]*)#?([^)]*)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TEST_NAME = re.compile(r"`(test_\w+)`")
 TEST_FUNCTION = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
 
@@ -53,6 +56,25 @@ def test_every_table_of_the_code_is_on_a_page() -> None:
     assert GENERATE["parts"](text_of("docs/limits.md")) == ["limits"]
     assert GENERATE["parts"](text_of("docs/errors.md")) == ["errors"]
     assert GENERATE["parts"](text_of("docs/pure-core.md")) == ["commands"]
+
+
+def leads_somewhere(page: str, target: str, anchor: str) -> bool:
+    path = (ROOT / page).parent / target if target else ROOT / page
+    if not path.exists():
+        return False
+    headings = HEADING.findall(path.read_text(encoding="utf-8")) if anchor else []
+    return not anchor or anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
+    assert [link for link in LINK.findall(text_of(page)) if not leads_somewhere(page, *link)] == []
+
+
+def test_a_link_that_leads_nowhere_is_noticed() -> None:
+    assert leads_somewhere("README.md", "docs/usage.md", "time")
+    assert not leads_somewhere("README.md", "docs/usage.md", "space")
+    assert not leads_somewhere("README.md", "docs/unwritten.md", "")
 
 
 def test_the_tests_that_are_named_as_proofs_exist() -> None:
