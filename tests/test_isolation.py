@@ -267,6 +267,30 @@ def test_a_call_that_is_cancelled_takes_nobody_with_it(era: str, turns: int) -> 
         assert names(survivor.outcome) == ["tool of bob"]
 
 
+@pytest.mark.parametrize("pair", ["one principal twice", "one identity twice", "two principals"])
+def test_a_session_that_is_gone_is_opened_again_once_however_two_calls_find_out(pair: str) -> None:
+    strict = Strict("handshake")
+
+    def make() -> list[Turns]:
+        strict.__init__("handshake")  # type: ignore[misc]
+        client = Client(URL, get_headers=as_user, **HANDSHAKE)
+        server, contexts = strict.server, PAIRS[pair]
+        for context in contexts:
+            server.driver.run(client.open(context=context))
+        gone = set(strict.owners)
+
+        def forgetful(request: SendRequest) -> Answer | None:
+            return Reply(404) if headers_of(request).get("mcp-session-id") in gone else strict.check(request)
+
+        server.instead = forgetful
+        return [Turns(client.list_tools(context=context), server.driver, False) for context in contexts]
+
+    for calls in every_interleaving(make):
+        for call, context in zip(calls, PAIRS[pair], strict=True):
+            assert names(call.outcome) == [f"tool of {context.request_headers['x-user']}"]
+        assert strict.server.sessions == (4 if pair == "two principals" else 2)
+
+
 def test_a_resolver_that_hangs_holds_nobody_up() -> None:
     strict = Strict("handshake")
     client = Client(URL, get_headers=as_user)
@@ -514,3 +538,30 @@ def test_no_resolved_value_is_kept(scene: str, principal: str | None) -> None:
     held = [item for item in reachable(client) if isinstance(item, str | bytes)]
     assert any("mcp.example" in item for item in held if isinstance(item, str)), "the search does not find anything"
     assert not [item for item in held if "SECRET" in (item if isinstance(item, str) else item.decode("latin-1"))]
+
+
+# What a tool's definition asks of calls, each identity learns for itself.
+
+
+def test_which_arguments_travel_as_headers_is_learned_from_ones_own_list() -> None:
+    def answer(request: SendRequest) -> Answer | None:
+        if request.rpc_method != "tools/list":
+            return None
+        header = f"For-{headers_of(request)['x-user']}"
+        properties = {"q": {"type": "string", "x-mcp-header": header}}
+        return result_reply(
+            request, {"tools": [{"name": "search", "inputSchema": {"type": "object", "properties": properties}}]}
+        )
+
+    def mirrored(context: CallContext) -> set[str]:
+        server.driver.run(client.call_tool("search", {"q": "x"}, context=context))
+        return {name for name in headers_of(server.sent[-1]) if name.startswith("mcp-param-")}
+
+    server = PureServer("modern", answer)
+    client = Client(URL, get_headers=as_user, **MODERN)
+    alice, bob, nobody = user("alice", "acme/alice"), user("bob", "acme/bob"), user("bob")
+    server.driver.run(client.list_tools(context=alice))
+    assert (mirrored(alice), mirrored(bob), mirrored(nobody)) == ({"mcp-param-for-alice"}, set(), set())
+    server.driver.run(client.list_tools(context=nobody))
+    assert (mirrored(alice), mirrored(bob)) == ({"mcp-param-for-alice"}, set())
+    assert mirrored(nobody) == {"mcp-param-for-bob"}

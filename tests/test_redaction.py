@@ -314,3 +314,20 @@ def test_what_a_request_names_is_shown_without_userinfo_and_query(name: str | No
 def test_headers_are_shown_by_name() -> None:
     assert redact_names({"a": MARK, "b": MARK}) == "{a: ***, b: ***}"
     assert redact_names([]) == "{}"
+
+
+def test_an_argument_that_travels_as_a_header_is_shown_by_name() -> None:
+    schema = {"type": "object", "properties": {"q": {"type": "string", "x-mcp-header": "Region"}}}
+
+    def answer(request: SendRequest) -> Answer | None:
+        tools = [{"name": "search", "inputSchema": schema}]
+        return result_reply(request, {"tools": tools}) if request.rpc_method == "tools/list" else None
+
+    server = PureServer("modern", answer)
+    server.driver = Watching(server.answer)
+    client = Client(URL, protocol_version="2026-07-28")
+    server.driver.run(client.list_tools())
+    server.driver.run(client.call_tool("search", {"q": MARK}))
+    assert headers_of(server.sent[-1])["mcp-param-region"] == MARK
+    assert "mcp-param-region" in repr(server.sent[-1]).lower()
+    assert_clean(server.sent[-1])
