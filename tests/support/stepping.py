@@ -301,9 +301,9 @@ class SseServer:
         if "id" in message and "method" in message and message["method"] not in self.silent:
             assert self.world is not None
             result = initialize_result(self.version) if request.rpc_method == "initialize" else FOUND
-            stream = int(request.url.partition("?s=")[2] or self.opened)
             answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-            self.world.streams[stream - 1].receive_data(event(answer))
+            streams = [s for s in self.world.streams if s.session is not None and s.session.url == request.url]
+            streams[-1].receive_data(event(answer))
         return Reply(202)
 
 
