@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -542,6 +544,20 @@ def test_another_missing_module_is_not_the_extra(monkeypatch: pytest.MonkeyPatch
         transports.__main__.main()
 
 
+def test_an_interrupt_while_loading_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str, *_: object) -> None:
+        if name == "click":
+            raise KeyboardInterrupt
+
+    forget_the_command_line(monkeypatch)
+    monkeypatch.delitem(sys.modules, "click")
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=interrupted), *sys.meta_path])
+    assert transports.__main__.main() == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def forget_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[:2] == ["transports", "cli"]]:
         monkeypatch.delitem(sys.modules, name)
@@ -630,6 +646,16 @@ def test_a_stream_that_is_no_file_is_left_alone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", err)
     assert transports.cli.run(["--version"]) == 0
     assert out.getvalue().startswith("mcpcore, version ")
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert transports.cli.run(["--help"]) == 1
+    assert capsys.readouterr().err == "mcpcore: the output cannot be written: No space left on device\n"
 
 
 # Text

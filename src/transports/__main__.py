@@ -9,12 +9,16 @@ def main() -> int:
     """Run the command that ``sys.argv`` names, and return its exit code."""
     try:
         from .cli import run
+
+        return run()
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
-        print("mcpcore: the command line needs click and rich; install mcpcore[cli]", file=sys.stderr)  # noqa: T201 - there is no click to say it with
+        sys.stderr.write("mcpcore: the command line needs click and rich; install mcpcore[cli]\n")
         return 2
-    return run()
+    except KeyboardInterrupt:
+        # Loading takes long enough for somebody to change their mind.
+        return 130
 
 
 if __name__ == "__main__":

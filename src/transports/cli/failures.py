@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    """The tool says that it failed; or the demonstration did not show what it is to show."""
+    """The tool says that it failed; or the demonstration did not show what it is to show; or it cannot be printed."""
     USAGE = 2
     """The command line, or something that it names, makes no sense; nothing was sent."""
     UNREACHABLE = 3

@@ -31,8 +31,9 @@ def program(context: click.Context) -> None:
         context.exit(ExitCode.USAGE)
 
 
-for command in (demo, tools, call):
-    program.add_command(command)
+program.add_command(demo)
+program.add_command(tools)
+program.add_command(call)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -57,3 +58,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mcpcore"
         tell(f"{error.format_message().rstrip('.')} (see {place} --help)")
         return ExitCode.USAGE
+    except OSError as error:
+        # What servers and networks do comes as a Failure, so this is our own output: a full disk, for instance.
+        tell(f"the output cannot be written: {error.strerror}")
+        return ExitCode.FAILED
