@@ -13,6 +13,9 @@ from pathlib import Path
 
 import anyio
 import attrs
+import pytest
+
+import mcpcore
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 CORE = sorted((SRC / "mcpcore").rglob("*.py"))
@@ -176,3 +179,48 @@ def test_the_probe_sees_what_a_harmless_name_loads() -> None:
 def test_transports_names_itself_only_relatively() -> None:
     # So that it works under any other name, inside the package of whoever vendors it.
     assert offences(ADAPTERS, imports, lambda name: within(name, {"transports"})) == []
+
+
+# Each module of the core may import from its own layer and from those before it, and not from those after it.
+LAYERS = (
+    {"version", "errors", "limits", "redaction", "shapes"},
+    {"header_fields", "challenges", "sse", "jsonrpc"},
+    {"transitions", "signals", "context", "endpoint", "revisions", "metadata", "tools", "parameter_headers"},
+    {"commands", "pipeline", "flights", "partitions", "state"},
+    {"exchange", "call", "requests", "session", "http_sse", "modern", "negotiation", "rpc", "tool_requests"},
+    {"operation", "client"},
+)
+
+
+def layer(module: str) -> int:
+    return next(number for number, modules in enumerate(LAYERS) if module in modules)
+
+
+def imports_at_run_time(path: Path) -> Iterator[str]:
+    """The modules of the core that a file of it imports, other than for its annotations."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            package, _, module = node.module.partition(".")
+            if package == "mcpcore":
+                yield from [module] if module else [alias.name for alias in node.names]
+
+
+def test_the_core_imports_only_downward() -> None:
+    modules = [path for path in CORE if path.stem != "__init__"]
+    assert {path.stem for path in modules} == set().union(*LAYERS)
+    upward = [
+        f"{path.stem} imports {imported}"
+        for path in modules
+        for imported in imports_at_run_time(path)
+        if layer(imported) > layer(path.stem)
+    ]
+    assert upward == []
+
+
+def test_each_public_name_of_the_core_is_found_where_it_is_said_to_be() -> None:
+    found = {name: getattr(mcpcore, name) for name in mcpcore.__all__}
+    assert set(mcpcore.__all__) <= set(dir(mcpcore))
+    homes = {name: value.__module__ for name, value in found.items() if isinstance(value, type)}
+    assert all(home.startswith("mcpcore.") for home in homes.values())
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = mcpcore.Nothing

@@ -2,47 +2,53 @@
 
 Start at :class:`Client`.  What it asks of a driver is in :mod:`mcpcore.commands`; who a call is for, and what a header
 resolver is told, in :class:`CallContext` and :class:`RequestContext`.
+
+Each name is loaded when it is first used, so that a program which only may need a client does not pay for one at its
+start.
 """
 
 import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from mcpcore.challenges import Challenge
-from mcpcore.client import Client
-from mcpcore.commands import (
-    Command,
-    Complete,
-    Deliver,
-    EndResponse,
-    ReceiveData,
-    ResolveHeaders,
-    SendRequest,
-    StartReader,
-    WaitFor,
-)
-from mcpcore.context import CallContext, RequestContext, RequestKind, Resolver
-from mcpcore.errors import (
-    ConfigurationError,
-    DeadlineExceeded,
-    ForbiddenError,
-    HeaderResolverError,
-    HttpStatusError,
-    LimitExceeded,
-    LocalProtocolError,
-    McpError,
-    NotSentError,
-    RedirectError,
-    RemoteProtocolError,
-    RpcError,
-    TransportError,
-    UnauthorizedError,
-)
-from mcpcore.http_sse import EventStream
-from mcpcore.limits import Limits
-from mcpcore.operation import Operation
-from mcpcore.partitions import Discovery
-from mcpcore.signals import Signal
-from mcpcore.tools import CallToolResult, Progress, Tool
-from mcpcore.version import __version__
+if TYPE_CHECKING:
+    from mcpcore.challenges import Challenge
+    from mcpcore.client import Client
+    from mcpcore.commands import (
+        Command,
+        Complete,
+        Deliver,
+        EndResponse,
+        ReceiveData,
+        ResolveHeaders,
+        SendRequest,
+        StartReader,
+        WaitFor,
+    )
+    from mcpcore.context import CallContext, RequestContext, RequestKind, Resolver
+    from mcpcore.errors import (
+        ConfigurationError,
+        DeadlineExceeded,
+        ForbiddenError,
+        HeaderResolverError,
+        HttpStatusError,
+        LimitExceeded,
+        LocalProtocolError,
+        McpError,
+        NotSentError,
+        RedirectError,
+        RemoteProtocolError,
+        RpcError,
+        TransportError,
+        UnauthorizedError,
+    )
+    from mcpcore.http_sse import EventStream
+    from mcpcore.limits import Limits
+    from mcpcore.operation import Operation
+    from mcpcore.partitions import Discovery
+    from mcpcore.signals import Signal
+    from mcpcore.tools import CallToolResult, Progress, Tool
+    from mcpcore.version import __version__
 
 __all__ = [
     "CallContext",
@@ -85,4 +91,67 @@ __all__ = [
     "__version__",
 ]
 
-logging.getLogger("mcpcore").addHandler(logging.NullHandler())
+_MODULES = {
+    "challenges": ("Challenge",),
+    "client": ("Client",),
+    "commands": (
+        "Command",
+        "Complete",
+        "Deliver",
+        "EndResponse",
+        "ReceiveData",
+        "ResolveHeaders",
+        "SendRequest",
+        "StartReader",
+        "WaitFor",
+    ),
+    "context": (
+        "CallContext",
+        "RequestContext",
+        "RequestKind",
+        "Resolver",
+    ),
+    "errors": (
+        "ConfigurationError",
+        "DeadlineExceeded",
+        "ForbiddenError",
+        "HeaderResolverError",
+        "HttpStatusError",
+        "LimitExceeded",
+        "LocalProtocolError",
+        "McpError",
+        "NotSentError",
+        "RedirectError",
+        "RemoteProtocolError",
+        "RpcError",
+        "TransportError",
+        "UnauthorizedError",
+    ),
+    "http_sse": ("EventStream",),
+    "limits": ("Limits",),
+    "operation": ("Operation",),
+    "partitions": ("Discovery",),
+    "signals": ("Signal",),
+    "tools": (
+        "CallToolResult",
+        "Progress",
+        "Tool",
+    ),
+    "version": ("__version__",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

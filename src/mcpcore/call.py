@@ -41,6 +41,7 @@ class Call:
     sent: Outbound | None = field(default=None, init=False, repr=False)
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
+    _handshakes: int = field(default=0, init=False)
     _partition: Partition | None = field(default=None, init=False, repr=False)
 
     @property
@@ -53,6 +54,15 @@ class Call:
         """The partition of the call's identity; there is one as soon as any headers were resolved."""
         assert self._partition is not None
         return self._partition
+
+    def count_handshake(self) -> None:
+        """Take note that the call is about to open a session or a stream, or to search for the era.
+
+        :raises LimitExceeded: if it has done so too often.
+        """
+        self._handshakes += 1
+        if self._handshakes > self.state.limits.handshakes:
+            raise self.state.limits.exceeded("handshakes", "the server keeps forgetting what it agreed on")
 
     def begin(self) -> None:
         """Start the call: a principal, or the call that it is the heir of, says at once whose it is."""

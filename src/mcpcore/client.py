@@ -43,6 +43,7 @@ OptionT = TypeVar("OptionT", bound=Enum)
 
 _log = logging.getLogger("mcpcore")
 _NOBODY = CallContext()
+_SHORTEST_DIGEST_KEY = 16
 _OWN_METHODS = frozenset({"initialize", "notifications/initialized", "notifications/cancelled"})
 
 
@@ -63,7 +64,7 @@ class Client:
     :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
     :param allow_insecure_http: whether headers may go over plain http to another machine.
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
-    :param digest_key: the secret that identities are hashed with; drawn at random if None.
+    :param digest_key: the secret that identities are hashed with, at least 16 bytes; drawn at random if None.
     :param opaque_identity: whether requests may carry an identity that resolvers do not show; calls without a principal
         then share nothing.
     :raises ConfigurationError: if the configuration can never work.
@@ -113,7 +114,7 @@ class Client:
             capabilities={},
             pinned=pinned,
             opaque_identity=opaque_identity,
-            partitions=Partitions(digest_key or os.urandom(32), self.limits),
+            partitions=Partitions(_digest_key(digest_key), self.limits),
             verdict=verdict,
         )
 
@@ -230,6 +231,14 @@ def _resolvers(get_headers: Resolver | Sequence[Resolver] | None) -> tuple[Resol
     if not all(callable(resolver) for resolver in resolvers):
         raise ConfigurationError("get_headers must be a function, or several")
     return resolvers
+
+
+def _digest_key(key: bytes | None) -> bytes:
+    if key is None:
+        return os.urandom(32)
+    if len(key) < _SHORTEST_DIGEST_KEY:
+        raise ConfigurationError(f"digest_key must have at least {_SHORTEST_DIGEST_KEY} bytes")
+    return key
 
 
 def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | None:

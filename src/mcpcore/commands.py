@@ -3,9 +3,9 @@
 An operation of the pure half never does anything: it hands out a command, and goes on when the command is answered.
 This table is the whole contract between the core and a driver.
 
-===================== ==========================================================================================
-command               answered by
-===================== ==========================================================================================
+======================= ==========================================================================================
+command                 answered by
+======================= ==========================================================================================
 :class:`ResolveHeaders` ``headers_resolved(mapping_or_None)`` or ``resolver_failed(exception)``
 :class:`SendRequest`    ``receive_head(status, headers)`` or ``request_failed(error)``
 :class:`ReceiveData`    ``receive_data(chunk)``, ``receive_end()`` or ``request_failed(error)``
@@ -14,7 +14,7 @@ command               answered by
 :class:`Deliver`        ``delivered()``
 :class:`StartReader`    ``reader_started()``
 :class:`Complete`       nothing: the operation is over, and its result is in the command
-===================== ==========================================================================================
+======================= ==========================================================================================
 
 A failed operation has no command: ``next_command`` raises its error.
 

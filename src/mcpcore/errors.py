@@ -54,7 +54,7 @@ class McpError(Exception):
 class LocalProtocolError(McpError):
     """This program asked for something that the protocol, or this library's contract, does not allow.
 
-    Nothing was sent.  Mend the call: sending it again cannot help.
+    Mend the call: making it again cannot help.
     """
 
 
@@ -81,7 +81,7 @@ class TransportError(McpError):
 
 
 class NotSentError(TransportError):
-    """The request certainly never left: a kept connection was found dead before the first byte.
+    """The request certainly never left: a kept connection turned out to be unusable before the first byte.
 
     Engines report this and never retry by themselves.  The call asks every resolver again and sends once more.
     """

@@ -41,7 +41,7 @@ class Limits:
     redirects: int = 5
     """How many same-origin redirects one request may follow."""
     handshakes: int = 8
-    """How often one call may open a session, join another's opening, or ask for the era again."""
+    """How often one call may open a session or an event stream, or search for the era."""
     partitions: int = 4_096
     """How many principals' state is kept; the least recently used goes first, never one in use."""
     anonymous_partitions: int = 256

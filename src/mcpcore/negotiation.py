@@ -118,6 +118,7 @@ class Search:
         :raises McpError: if nothing could be proved; the next call searches again.
         """
         try:
+            self._call.count_handshake()
             verdict = yield from self._search(resolution)
         except McpError:
             self._advance(NegotiationEvent.FAULT)

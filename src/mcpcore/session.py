@@ -161,6 +161,7 @@ def opening(call: Call, request: Outbound) -> Flow[Runway]:
 
 def _open(call: Call, session: Session, request: Outbound, resolution: Resolution) -> Flow[Session]:
     """Open a session, and keep it for whom it may serve."""
+    call.count_handshake()
     may_be_kept = call.owns(resolution)
     exchange = yield from send(call, request, resolution)
     if isinstance(exchange.answer, ErrorResponse) or exchange.answer is None:

@@ -271,7 +271,7 @@ def connect(
     :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
     :param allow_insecure_http: whether headers may go over plain http to another machine.
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
-    :param digest_key: the secret that identities are hashed with; drawn at random if None.
+    :param digest_key: the secret that identities are hashed with; at least 16 bytes; drawn at random if None.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request, once it has been answered or has
         failed; what it raises ends the call.
     :raises mcpcore.ConfigurationError: if the configuration can never work.
