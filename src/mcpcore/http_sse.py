@@ -22,7 +22,7 @@ from mcpcore.commands import StartReader, WaitFor
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
 from mcpcore.flights import fly
-from mcpcore.jsonrpc import ErrorResponse, Message, Notification, Request, Response
+from mcpcore.jsonrpc import ErrorResponse, Message, Request, Response
 from mcpcore.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
 from mcpcore.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
 from mcpcore.signals import Signal
@@ -176,7 +176,7 @@ class EventStream:
             case Request():
                 # A request of the server's is handled by the call that has waited longest.
                 mailbox = next(iter(self._mailboxes.values()), None)
-            case Notification():
+            case _:
                 token = message.params.get("progressToken")
                 mailbox = self._mailboxes.get(token) if isinstance(token, int | str) else None
         if mailbox is None:
@@ -226,6 +226,7 @@ def _kept(call: Call) -> EventStream | None:
 
 def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
     """Open a stream, shake hands on it, and keep it for whom it may serve."""
+    call.count_handshake()
     may_be_kept = call.owns(resolution)
     exchange = yield from send(call, request, resolution)
     if not exchange.is_stream:

@@ -214,13 +214,10 @@ def _read(
         exchange.receive_head(status, headers)
         if exchange.listens and exchange.is_stream:
             return
-        if exchange.head.session_id is not None and outbound.kind is RequestKind.INITIALIZE:
-            # What the server asks before its answer is answered in the session that the answer opens.
-            session_header = (b"mcp-session-id", exchange.head.session_id.encode("ascii"))
-            outbound = evolve(outbound, headers=(*outbound.headers, session_header))
+        asker = _in_its_session(outbound, exchange)
         while (message := exchange.next_message()) is not None or not exchange.over:
             if message is not None:
-                yield from handle_message(call, outbound, message)
+                yield from handle_message(call, asker, message)
                 continue
             try:
                 data = yield _RECEIVE_DATA
@@ -241,6 +238,14 @@ def _read(
         call.forget(outbound)
     if reading:
         yield _DRAIN
+
+
+def _in_its_session(outbound: Outbound, exchange: Exchange) -> Outbound:
+    """``outbound`` as what the server asks before its answer refers to it: ``initialize`` may have opened a session."""
+    session_id = exchange.head.session_id
+    if session_id is None or outbound.kind is not RequestKind.INITIALIZE:
+        return outbound
+    return evolve(outbound, headers=(*outbound.headers, (b"mcp-session-id", session_id.encode("ascii"))))
 
 
 def _first_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
