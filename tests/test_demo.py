@@ -106,7 +106,8 @@ async def test_verdicts_add_up() -> None:
     assert whole.requests == sum(verdict.requests for verdict in verdicts)
     assert whole.sessions == len(TOOLS)
     assert whole.holds
-    assert not total([*verdicts, Verdict(leaks=("one",)), Verdict(faults=("another",))]).holds
+    assert not total([*verdicts, Verdict(leaks=("one",))]).holds
+    assert not total([*verdicts, Verdict(faults=("one",))]).holds
 
 
 # Clients that leak: the resolver stands for a library that mixes its callers up.
@@ -165,6 +166,21 @@ async def test_a_resolver_that_refuses_ends_the_scene_and_is_told() -> None:
     assert verdict.requests == 0
     assert verdict.leaks == ()
     assert any("raised LookupError" in fault for fault in verdict.faults)
+
+
+async def test_the_first_failure_ends_the_scene() -> None:
+    def failing(tokens: Tokens) -> UserHeaders:
+        def resolve(ctx: RequestContext) -> dict[str, str]:
+            if ctx.principal == "bob" and ctx.rpc_method == "tools/call":
+                raise LookupError("who?")
+            return dict(user_headers(tokens)(ctx))
+
+        return resolve
+
+    # Alice's call waits at the server for one of Bob's that never comes; she is not left to run out of time.
+    evidence = await play(Era.MODERN, failing)
+    assert [failure.partition(":")[0] for failure in evidence.failures] == ["bob"]
+    assert not judge(evidence).holds
 
 
 # Journals that a leaking client would have left.

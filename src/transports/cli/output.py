@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mcpcore.shapes import as_list, as_object, as_text
 
@@ -35,10 +34,11 @@ def as_ascii(value: Any) -> str:
 def tools_table(tools: list[Tool]) -> Table:
     """Each tool with its arguments and what it does."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 1, 0), header_style="dim")
-    for name in ("tool", "arguments", "what it does"):
-        table.add_column(name, overflow="fold")
+    table.add_column("tool", overflow="fold", style="bold")
+    table.add_column("arguments", overflow="fold")
+    table.add_column("what it does", overflow="fold")
     for tool in tools:
-        table.add_row(Text(one_line(tool.name), "bold"), Text("\n".join(_parameters(tool))), Text(_summary(tool)))
+        table.add_row(one_line(tool.name), "\n".join(_parameters(tool)), _summary(tool))
     return table
 
 
