@@ -562,6 +562,27 @@ def test_too_many_calls_on_one_stream() -> None:
     play.finish()
 
 
+def test_a_server_that_drops_each_stream_at_once() -> None:
+    server = SseServer()
+    world = sse(server, limits=Limits(handshakes=2))
+    pages = 0
+
+    def dropping(request: SendRequest) -> Answer:
+        nonlocal pages
+        if request.rpc_method != "tools/list":
+            return server(request)
+        pages += 1
+        world.push(result_of(request, {"tools": [], "nextCursor": str(pages)}))
+        world.streams[-1].receive_end()
+        return Reply(202)
+
+    world.server = dropping
+    error = world.fail(world.client.list_tools())
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, pages, len(world.streams)) == ("handshakes", 2, 2)
+    assert world.leftovers() == []
+
+
 # Flights and identities.
 
 

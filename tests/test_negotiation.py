@@ -26,6 +26,8 @@ from mcpcore import (
     ForbiddenError,
     HeaderResolverError,
     HttpStatusError,
+    LimitExceeded,
+    Limits,
     LocalProtocolError,
     McpError,
     RedirectError,
@@ -483,6 +485,20 @@ def test_other_sessions_stand_when_one_call_searches_again() -> None:
     assert [headers_of(request)["mcp-session-id"] for request in world.sent] == ["s1", "s2"]
 
 
+def test_a_server_that_keeps_changing_its_mind() -> None:
+    def server(request: SendRequest) -> Answer:
+        if request.kind is RequestKind.DISCOVER:
+            return modern_server(request)
+        return Reply(404)
+
+    world = world_of(server, limits=Limits(handshakes=1))
+    error = world.fail(world.client.call_tool("x"))
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.request) == ("handshakes", "tools/call 'x'")
+    assert world.methods() == MODERN_STEPS
+    assert world.leftovers() == []
+
+
 # Who searches.
 
 
@@ -500,7 +516,9 @@ def test_two_calls_at_once_share_one_probe() -> None:
     third.until_blocked()
     world.run_all(first, second, third)
     assert world.methods() == ["server/discover", "tools/call", "tools/call", "tools/call"]
-    assert headers_of(world.sent[0])["X-User".lower()] == "alice"
+    assert headers_of(world.sent[0])["x-user"] == "alice"
+    # Who joined has no use for a resolution for the probe, and asked for none.
+    assert [context.kind for context in world.resolved].count(RequestKind.DISCOVER) == 1
     assert world.leftovers() == []
 
 

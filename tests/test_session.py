@@ -17,6 +17,8 @@ from mcpcore import (
     EndResponse,
     HeaderResolverError,
     HttpStatusError,
+    LimitExceeded,
+    Limits,
     ReceiveData,
     RemoteProtocolError,
     RequestContext,
@@ -364,6 +366,28 @@ def test_a_second_404_is_an_error() -> None:
     assert server.opened == 2
     world.run(world.client.ping())
     assert server.opened == 2
+
+
+def test_a_server_that_forgets_each_session_at_once() -> None:
+    """A long list could otherwise take a handshake for every page."""
+    server = HandshakeServer()
+    pages = 0
+
+    def forgetful(request: SendRequest) -> Answer:
+        nonlocal pages
+        reply = server(request)
+        if request.rpc_method != "tools/list" or not isinstance(reply, Reply) or reply.status != 200:
+            return reply
+        server.known.clear()
+        pages += 1
+        return result_reply(request, {"tools": [], "nextCursor": str(pages)})
+
+    world = pinned(forgetful, limits=Limits(handshakes=3))
+    error = world.fail(world.client.list_tools())
+    assert isinstance(error, LimitExceeded)
+    assert error.limit == "handshakes"
+    assert (server.opened, pages) == (3, 3)
+    assert world.leftovers() == []
 
 
 def test_two_calls_that_lose_their_session_at_once_open_one() -> None:

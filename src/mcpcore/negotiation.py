@@ -117,8 +117,8 @@ class Search:
         :param resolution: the headers of the probe, if they are resolved already.
         :raises McpError: if nothing could be proved; the next call searches again.
         """
+        self._call.count_handshake()
         try:
-            self._call.count_handshake()
             verdict = yield from self._search(resolution)
         except McpError:
             self._advance(NegotiationEvent.FAULT)
