@@ -95,7 +95,7 @@ class Client:
         except ConfigurationError as error:
             error.located(endpoint.name, "")
             raise
-        self.limits = limits or Limits()
+        self.limits: Limits = limits or Limits()
         self._state = ClientState(
             endpoint=endpoint,
             transport=transport,

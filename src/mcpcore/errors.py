@@ -32,8 +32,8 @@ class McpError(Exception):
 
     def __init__(self, message: str = "", *, server: str = "", request: str = "") -> None:
         super().__init__(message)
-        self.server = server
-        self.request = request
+        self.server: str = server
+        self.request: str = request
 
     @property
     def message(self) -> str:
@@ -42,8 +42,10 @@ class McpError(Exception):
 
     def located(self, server: str, request: str) -> Self:
         """Say where this error belongs, unless something closer to it already did; return the error itself."""
-        self.server = self.server or server
-        self.request = self.request or request
+        if not self.server:
+            self.server = server
+        if not self.request:
+            self.request = request
         return self
 
     def __str__(self) -> str:
@@ -99,7 +101,7 @@ class LimitExceeded(McpError):
 
     def __init__(self, message: str = "", *, limit: str = "", server: str = "", request: str = "") -> None:
         super().__init__(message, server=server, request=request)
-        self.limit = limit
+        self.limit: str = limit
 
 
 class RpcError(McpError):
@@ -113,8 +115,8 @@ class RpcError(McpError):
         self, message: str = "", *, code: int = 0, data: Any = None, server: str = "", request: str = ""
     ) -> None:
         super().__init__(message, server=server, request=request)
-        self.code = code
-        self.data = data
+        self.code: int = code
+        self.data: Any = data
 
     def __str__(self) -> str:
         return f"{super().__str__()} (JSON-RPC error {self.code})"
@@ -137,8 +139,8 @@ class HttpStatusError(McpError):
         request: str = "",
     ) -> None:
         super().__init__(message, server=server, request=request)
-        self.status = status
-        self.retry_after = retry_after
+        self.status: int = status
+        self.retry_after: float | None = retry_after
 
 
 class UnauthorizedError(HttpStatusError):
@@ -157,7 +159,7 @@ class UnauthorizedError(HttpStatusError):
         request: str = "",
     ) -> None:
         super().__init__(message, status=status, server=server, request=request)
-        self.challenges = challenges
+        self.challenges: tuple[Challenge, ...] = challenges
 
 
 class ForbiddenError(HttpStatusError):
@@ -176,7 +178,7 @@ class ForbiddenError(HttpStatusError):
         request: str = "",
     ) -> None:
         super().__init__(message, status=status, server=server, request=request)
-        self.challenges = challenges
+        self.challenges: tuple[Challenge, ...] = challenges
 
 
 class RedirectError(HttpStatusError):
@@ -195,4 +197,4 @@ class RedirectError(HttpStatusError):
         request: str = "",
     ) -> None:
         super().__init__(message, status=status, server=server, request=request)
-        self.location = location
+        self.location: str = location

@@ -40,8 +40,8 @@ class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
         self._stream: anyio.abc.ByteStream | None = None
         self._socket: socket.socket | None = None
         self._unsent: list[bytes] = []
-        self.at_eof = False
-        self.broken = False
+        self.at_eof: bool = False
+        self.broken: bool = False
 
     @property
     def unsent(self) -> bool:

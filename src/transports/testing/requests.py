@@ -33,7 +33,7 @@ class Headers(Mapping[str, str]):
     __slots__ = ("raw",)
 
     def __init__(self, raw: HeaderList) -> None:
-        self.raw = raw
+        self.raw: HeaderList = raw
 
     def get_all(self, name: str) -> list[str]:
         """Every value of the field ``name``, in the order received."""

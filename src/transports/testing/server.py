@@ -108,7 +108,7 @@ class Server:
         instructions: str | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
-        self.journal = Journal()
+        self.journal: Journal = Journal()
         self._clock = clock
         self._steps: list[_Step] = []
         self._tools_for = tools if callable(tools) else None
