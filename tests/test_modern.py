@@ -163,6 +163,14 @@ def test_progress() -> None:
     assert len(seen) == 2
 
 
+def test_progress_is_asked_for_of_the_request_alone() -> None:
+    world = world_of(modern_server)
+    world.run(world.client.call_tool("find", on_progress=print))
+    probe, request = (message_of(request)["params"]["_meta"] for request in world.sent)
+    assert "progressToken" not in probe
+    assert "progressToken" in request
+
+
 def test_progress_that_nobody_asked_for() -> None:
     progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
     world = modern(lambda r: sse_reply(progress, {"jsonrpc": "2.0", "id": message_of(r)["id"], "result": FOUND}))

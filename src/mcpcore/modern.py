@@ -51,7 +51,7 @@ def modern_request(
     state = call.state
     request_id = state.next_id()
     meta = dict(request_meta(revision, state.client_info, state.capabilities))
-    if call.on_progress is not None:
+    if call.on_progress is not None and kind is RequestKind.REQUEST:
         meta[PROGRESS_TOKEN_KEY] = request_id
     name = rpc_name(method, params)
     body = jsonrpc.encode(Request(request_id, method, with_meta(params, meta)))
