@@ -7,6 +7,7 @@ client that the user brought (``httpx``, ``httpx2``); all but the first over rea
 from __future__ import annotations
 
 import functools
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -69,6 +70,12 @@ async def wired(server: Server, carrier: str, **client_options: Any) -> AsyncGen
         else:
             async with LIBRARIES[carrier].AsyncClient(verify=tls(), **client_options) as client:
                 yield Wire(server, served.origin, {"http_client": client}, served, client)
+
+
+def nowhere() -> str:
+    """An origin on this machine where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def server_of(era: str, *tools: Any, **options: Any) -> Server:
