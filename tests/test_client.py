@@ -250,6 +250,12 @@ def test_the_digest_key_can_be_given() -> None:
         assert isinstance(client.ping().next_command(), SendRequest)
 
 
+def test_a_short_digest_key_is_no_secret() -> None:
+    with pytest.raises(ConfigurationError, match="digest_key") as caught:
+        Client(URL, digest_key=b"k")
+    assert "b'k'" not in str(caught.value)
+
+
 def test_several_resolvers() -> None:
     world = world_of(
         modern_server,

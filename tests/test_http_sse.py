@@ -534,6 +534,14 @@ def test_a_json_rpc_error_in_the_response_to_a_post() -> None:
     assert isinstance(world.fail(world.client.call_tool("x", context=ALICE)), McpError)
 
 
+def test_a_stream_shows_no_secret() -> None:
+    stream = EventStream(Endpoint.parse(URL + "?key=secret"), URL + "?key=secret", HTTP_SSE, Limits())
+    mailbox = stream.expect(1)
+    stream.receive_data(event(b"/messages?s=secret", "endpoint"))
+    stream.receive_data(event({"jsonrpc": "2.0", "id": 1, "result": {"x": "secret"}}) + b"data: secret\n")
+    assert "secret" not in repr(stream) + repr(mailbox) + repr(stream.open_session)
+
+
 # Limits.
 
 

@@ -10,7 +10,8 @@ import pytest
 from attrs import evolve
 from support.pure import Answer, Reply, error_reply, headers_of, json_reply, message_of, result_reply, sse_reply
 from support.schema import check_sent, needs_schema
-from support.stepping import FOUND, HANDSHAKE, REVISIONS, HandshakeServer, World, initialize_result, world_of
+from support.stepping import FOUND, HANDSHAKE, URL, HandshakeServer, World, initialize_result, world_of
+from support.stepping import REVISIONS as NAMES
 
 from mcpcore import (
     CallContext,
@@ -30,9 +31,11 @@ from mcpcore import (
     UnauthorizedError,
     WaitFor,
 )
+from mcpcore.revisions import REVISIONS
+from mcpcore.session import Session
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
-HANDSHAKES = REVISIONS[:-1]
+HANDSHAKES = NAMES[:-1]
 VERSION_HEADER = {"2025-06-18", "2025-11-25"}
 
 
@@ -218,6 +221,13 @@ def test_initialize_in_a_stream_with_a_ping() -> None:
     assert message_of(world.sent[1]) == {"jsonrpc": "2.0", "id": 9, "result": {}}
     assert world.sent[1].kind is RequestKind.RESPONSE
     assert session_ids(world) == [None, "s1", "s1"]
+
+
+def test_a_session_shows_no_secret() -> None:
+    session = Session(URL + "?key=secret", REVISIONS[HANDSHAKE])
+    session.id = "secret"
+    session.accept({**initialize_result(), "instructions": "secret"})
+    assert "secret" not in repr(session)
 
 
 # One session for each identity.
