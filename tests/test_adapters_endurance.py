@@ -1,0 +1,93 @@
+"""A thousand times connect, call and close: no task, no socket and no memory stays behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import anyio
+import pytest
+from support.adapters import Wire, person, server_of, wired
+
+from mcpcore import RequestContext
+from transports.testing import echo_headers
+
+pytestmark = pytest.mark.anyio
+
+CYCLES = [
+    ("memory", "modern", 1000),
+    ("memory", "handshake", 300),
+    ("memory", "sse", 300),
+    ("engine", "modern", 400),
+    ("engine", "handshake", 100),
+    ("engine", "sse", 100),
+    ("httpx", "modern", 50),
+    ("httpx2", "modern", 50),
+]
+
+
+OURS = ("mcpcore.", "transports.client", "transports.driver", "transports.engines", "httpcore", "httpx")
+
+
+def open_files() -> int | None:
+    """How many files and sockets this process has open, where that can be seen."""
+    listing = Path("/proc/self/fd")
+    return len(os.listdir(listing)) if listing.exists() else None
+
+
+async def cycles(wire: Wire, era: str, count: int) -> None:
+    """Connect, make a call and close, again and again; each request has a token of its own."""
+    number = 0
+
+    def resolver(context: RequestContext) -> dict[str, str]:
+        nonlocal number
+        number += 1
+        return {"Authorization": f"Bearer {context.principal}.{number}"}
+
+    for _ in range(count):
+        async with wire.connect(era, get_headers=resolver) as client:
+            await client.call_tool("echo_headers", context=person("alice"))
+        wire.server.journal.clear()
+        # In memory nothing ever waits, and asyncio keeps the timers of deadlines that were met until its loop turns.
+        await anyio.lowlevel.checkpoint()
+
+
+def objects_of_ours() -> dict[str, int]:
+    """How many objects of each type of the library's there are."""
+    gc.collect()
+    types = (type(thing) for thing in gc.get_objects())
+    return Counter(f"{cls.__module__}.{cls.__qualname__}" for cls in types if cls.__module__.startswith(OURS))
+
+
+def bytes_in_use() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.parametrize(("carrier", "era", "count"), CYCLES)
+async def test_no_task_no_socket_and_no_object_stays_behind(carrier: str, era: str, count: int) -> None:
+    async with wired(server_of(era, echo_headers), carrier) as wire:
+        await cycles(wire, era, 50)
+        await anyio.wait_all_tasks_blocked()
+        tasks, files, objects = len(anyio.get_running_tasks()), open_files(), objects_of_ours()
+        await cycles(wire, era, count)
+        await anyio.wait_all_tasks_blocked()
+        assert len(anyio.get_running_tasks()) <= tasks
+        assert open_files() == files
+        assert objects_of_ours() == objects
+
+
+async def test_a_thousand_cycles_take_less_than_64_kib() -> None:
+    """In memory alone: the event loops keep the timers of past deadlines for a while, and tracing is slow."""
+    async with wired(server_of("modern", echo_headers), "memory") as wire:
+        tracemalloc.start()
+        try:
+            await cycles(wire, "modern", 100)
+            before = bytes_in_use()
+            await cycles(wire, "modern", 1000)
+            assert bytes_in_use() - before < 64 * 1024
+        finally:
+            tracemalloc.stop()
