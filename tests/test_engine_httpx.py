@@ -12,9 +12,11 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from attrs import evolve
 from support.exchanges import LINES, delete, engine, exchange, get, post, read
 from support.raw_server import Peer, Received, raw_server
 
+from mcpcore.context import RequestKind
 from mcpcore.errors import (
     LocalProtocolError,
     NotSentError,
@@ -210,6 +212,15 @@ async def test_a_turn_given_to_a_task_that_is_cancelled_meanwhile_is_passed_on()
         assert (first.cancelled(), second.result()) == (True, b"{}")
         assert [request.body for request in server.requests[1:]] == [b"2"]
         assert client.connections_in_use == 0
+
+
+async def test_an_answer_to_the_server_does_not_wait_for_the_call_that_waits_for_it() -> None:
+    async with raw_server() as server, engine(Limits(connections=1, reply_connections=1)) as client:
+        call = await client.send(post(server.url))
+        with anyio.fail_after(5):
+            assert await exchange(client, evolve(post(server.url), kind=RequestKind.RESPONSE)) == b"{}"
+        assert client.connections_in_use == 1
+        await call.aclose()
 
 
 async def test_streams_have_a_budget_of_their_own() -> None:

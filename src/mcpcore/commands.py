@@ -29,12 +29,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import field, frozen
 
+from mcpcore.context import RequestKind
 from mcpcore.redaction import redact_name, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcpcore.context import RequestContext, RequestKind, Resolver
+    from mcpcore.context import RequestContext, Resolver
     from mcpcore.http_sse import EventStream
     from mcpcore.signals import Signal
 
@@ -69,6 +70,11 @@ class SendRequest:
     rpc_name: str | None = field(default=None, repr=redact_name)
     attempt: int = 1
     principal: str | None = field(default=None, repr=False)
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether a call that holds a connection waits for it, so that it must not wait for such a call in turn."""
+        return self.kind is RequestKind.RESPONSE
 
     @property
     def is_stream(self) -> bool:

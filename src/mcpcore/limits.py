@@ -48,6 +48,8 @@ class Limits:
     """The same for identities without a principal, so that minted tokens cannot push principals out."""
     connections: int = 100
     """How many connections an engine of ours opens to serve calls; a further call waits its turn."""
+    reply_connections: int = 10
+    """How many more answer requests of the server's; the call that such an answer is for holds a connection already."""
     streams: int = 100
     """How many long-lived streams are open at once, apart from the connections that calls need."""
     idle_connection: float = 15.0

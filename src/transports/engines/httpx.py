@@ -5,7 +5,8 @@ its pool counts every connection as idle, reconnects above twenty, and loses con
 So this engine takes what is good, one httpcore connection at a time, and owns the rest:
 
 * **The request** is the header list that was given, between ``Host`` and ``Content-Length``.
-* **Two pools**: one for calls, one for long-lived streams, so that streams never starve calls.
+* **Three pools**: for calls, for long-lived streams, and for answers to the server's own requests.  So streams
+  never starve calls, and calls that all wait for their answer to the server never wait for each other.
 * **The response** gives its connection back by itself at the end of the body; before that, giving it up
   closes the connection.
 * **Errors** are mapped here, at the edge, to say what happened without repeating anything that was sent or
@@ -147,14 +148,25 @@ class HttpxEngine:
     _proxy: httpcore.Proxy | None = field(default=None, kw_only=True, repr=False, converter=_parse_proxy)
     _clock: Callable[[], float] = field(default=time.monotonic, kw_only=True, repr=False)
     _calls: ConnectionPool[_Connection] = field(init=False, repr=False)
+    _replies: ConnectionPool[_Connection] = field(init=False, repr=False)
     _streams: ConnectionPool[_Connection] = field(init=False, repr=False)
     _targets: Callable[[str], _Target] = field(init=False, repr=False)
     _loop: object = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._calls = self._pool(self.limits.connections)
+        self._replies = self._pool(self.limits.reply_connections)
         self._streams = self._pool(self.limits.streams)
         self._targets = functools.lru_cache(maxsize=16)(_parse_target)
+
+    @property
+    def _pools(self) -> tuple[ConnectionPool[_Connection], ...]:
+        return self._calls, self._replies, self._streams
+
+    def _pool_for(self, request: SendRequest) -> ConnectionPool[_Connection]:
+        if request.is_stream:
+            return self._streams
+        return self._replies if request.is_reply else self._calls
 
     def _pool(self, bound: int) -> ConnectionPool[_Connection]:
         return ConnectionPool(bound, self.limits.idle_connection, self._connect, self._clock)
@@ -167,22 +179,23 @@ class HttpxEngine:
     @property
     def connections_opened(self) -> int:
         """How many connections were made since the beginning."""
-        return self._calls.opened + self._streams.opened
+        return sum(pool.opened for pool in self._pools)
 
     @property
     def connections_idle(self) -> int:
         """How many connections are kept for the next request."""
-        return self._calls.idle + self._streams.idle
+        return sum(pool.idle for pool in self._pools)
 
     @property
     def connections_in_use(self) -> int:
         """How many connections serve a request now."""
-        return self._calls.in_use + self._streams.in_use
+        return sum(pool.in_use for pool in self._pools)
 
     async def send(self, request: SendRequest) -> HttpxResponse:
         """Send ``request``; return its response as soon as the head is there.
 
-        Waits its turn while ``limits.connections`` (for a stream: ``limits.streams``) are in use.
+        Waits its turn while ``limits.connections`` are in use; for a stream ``limits.streams``, for an answer to the
+        server ``limits.reply_connections``.
 
         :raises LocalProtocolError: if the request cannot be sent at all, the engine is closed, or the event
             loop is not the one that it was used on first.
@@ -193,7 +206,7 @@ class HttpxEngine:
         """
         self._check_loop()
         target = self._targets(request.url)
-        pool = self._streams if request.is_stream else self._calls
+        pool = self._pool_for(request)
         connection = await pool.acquire(target.origin)
         try:
             answer = await connection.http.handle_async_request(_compose(request, target))
@@ -212,8 +225,8 @@ class HttpxEngine:
         :raises LocalProtocolError: if the event loop is not the one that the engine was used on.
         """
         self._check_loop()
-        await self._calls.aclose()
-        await self._streams.aclose()
+        for pool in self._pools:
+            await pool.aclose()
 
     def _check_loop(self) -> None:
         loop = _current_loop()
