@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.pure import Answer, error_reply, headers_of, message_of, result_reply
+from support.pure import Answer, PureDriver, Reply, error_reply, headers_of, message_of, result_reply
 from support.stepping import FOUND, HANDSHAKE, MODERN, URL, HandshakeServer, SseServer, World, modern_server, world_of
 
 from mcpcore import (
@@ -277,3 +277,17 @@ def test_a_client_can_be_used_after_it_was_closed() -> None:
     world.run(world.client.ping())
     assert server.opened == 2
     assert len(world.client.close()) == 1
+
+
+@pytest.mark.parametrize("info", [{}, {"name": "x"}, {"version": "1"}, {"name": 1, "version": "1"}])
+def test_a_client_says_its_name_and_its_version(info: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="name and a version"):
+        Client("https://mcp.example/mcp", client_info=info)
+
+
+@pytest.mark.parametrize("method", ["x\r\ny", " x", "ünknown", ""])
+def test_a_method_that_does_not_fit_its_header_is_not_sent(method: str) -> None:
+    driver = PureDriver(lambda request: Reply(500))
+    with pytest.raises(LocalProtocolError, match="method"):
+        driver.run(Client("https://mcp.example/mcp", protocol_version="2026-07-28").request(method))
+    assert driver.sent == []

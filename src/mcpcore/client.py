@@ -110,7 +110,7 @@ class Client:
             ),
             limits=self.limits,
             redirects=redirection,
-            client_info=dict(client_info or {"name": "mcpcore", "version": __version__}),
+            client_info=_client_info(client_info),
             capabilities={},
             pinned=pinned,
             opaque_identity=opaque_identity,
@@ -231,6 +231,14 @@ def _resolvers(get_headers: Resolver | Sequence[Resolver] | None) -> tuple[Resol
     if not all(callable(resolver) for resolver in resolvers):
         raise ConfigurationError("get_headers must be a function, or several")
     return resolvers
+
+
+def _client_info(info: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if info is None:
+        return {"name": "mcpcore", "version": __version__}
+    if not (isinstance(info.get("name"), str) and isinstance(info.get("version"), str)):
+        raise ConfigurationError("client_info has a name and a version, both of them strings")
+    return dict(info)
 
 
 def _digest_key(key: bytes | None) -> bytes:

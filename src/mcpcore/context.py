@@ -104,7 +104,7 @@ class RequestContext:
     :ivar url: the URL that this request goes to.
     :ivar http_method: ``POST``, ``GET`` or ``DELETE``.
     :ivar kind: what the request is for.
-    :ivar rpc_method: the JSON-RPC method in its body, or None.
+    :ivar rpc_method: the JSON-RPC method in its body or, of a response, the method that it answers; else None.
     :ivar rpc_name: the tool, prompt or resource that it names, or None.
     :ivar request_id: the JSON-RPC id in its body, or None.
     :ivar body: the exact bytes of its body, for signing.

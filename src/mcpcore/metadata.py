@@ -67,8 +67,13 @@ def with_meta(params: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, A
 
 
 def mirrored_headers(method: str, name: str | None) -> list[tuple[bytes, bytes]]:
-    """The standard request headers of a modern request."""
-    headers = [(b"mcp-method", encode_header_value(method))]
+    """The standard request headers of a modern request.
+
+    :raises LocalProtocolError: if the method's name does not fit its header, for which there is no encoding.
+    """
+    if not _PLAIN.fullmatch(method):
+        raise LocalProtocolError("the name of the method cannot be sent as a header")
+    headers = [(b"mcp-method", method.encode("ascii"))]
     if name is not None:
         headers.append((b"mcp-name", encode_header_value(name)))
     return headers
