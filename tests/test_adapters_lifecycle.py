@@ -8,10 +8,11 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import define, evolve
 from support.adapters import CARRIERS, ERAS, Mint, person, server_of, wired
 
 import transports
-from mcpcore import CallContext, LocalProtocolError, Progress, RequestContext, RequestKind
+from mcpcore import CallContext, LocalProtocolError, Progress, RequestContext, RequestKind, SendRequest
 from transports.testing import Progress as Report
 from transports.testing import ReceivedRequest, Server, Tool, echo_headers
 
@@ -74,6 +75,43 @@ async def test_a_resolver_and_a_handler_see_the_callers_context_variables(carrie
     assert seen == {"tenant-0", "tenant-1", "tenant-2", "tenant-3"}
     if era == "sse":
         assert len({request.headers["x-tenant"] for request in server.journal.requests("GET")}) == 4
+
+
+@define(eq=False)
+class Watched:
+    """An engine and its responses, which note whose context variables they see."""
+
+    inner: Any
+    seen: set[tuple[str, str]]
+    carries_identity = False
+    method: str = "GET"
+
+    async def send(self, request: SendRequest) -> Any:
+        self.seen.add((f"{request.method} sent", tenant.get()))
+        return evolve(self, inner=await self.inner.send(request), method=request.method)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def receive(self) -> bytes:
+        self.seen.add((f"{self.method} read", tenant.get()))
+        data: bytes = await self.inner.receive()
+        return data
+
+
+async def test_what_outlives_a_call_does_not_see_its_context_variables() -> None:
+    """An event stream serves calls that come later: it is read as its owner, though the first caller opened it."""
+    server, seen = server_of("sse", echo_headers), set[tuple[str, str]]()
+
+    async def call() -> None:
+        tenant.set("caller")
+        await client.call_tool("echo_headers", context=ALICE)
+
+    async with wired(server, "memory") as wire:
+        engine = Watched(wire.options["engine"], seen)
+        async with wire.connect("sse", engine=engine) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+    assert seen == {("GET sent", "caller"), ("GET read", "nobody"), ("POST sent", "caller"), ("POST read", "caller")}
 
 
 # Cancellation
