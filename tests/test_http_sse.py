@@ -711,6 +711,18 @@ def test_a_cancelled_call_is_cancelled_at_the_server(command: type[Any]) -> None
     assert world.leftovers() == []
 
 
+def test_an_answered_request_is_not_cancelled_when_the_call_goes_on() -> None:
+    server = SseServer(silent={"tools/list"})
+    world = sse(server, get_headers=lambda _: {})
+    world.run(world.client.ping(context=ALICE))
+    play = world.play(world.client.list_tools(context=ALICE))
+    play.until_blocked()
+    world.push(result_of(world.sent[-1], {"tools": [], "nextCursor": "2"}))
+    play.until(ResolveHeaders)
+    assert play.cancel() is None
+    assert world.leftovers() == []
+
+
 def test_a_call_with_a_stream_of_its_own_just_closes_it() -> None:
     world = sse(SseServer(silent={"tools/call"}), get_headers=rotating())
     play = world.play(world.client.call_tool("x"))

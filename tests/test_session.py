@@ -261,6 +261,19 @@ def test_without_a_principal_the_headers_say_whose_session_it_is() -> None:
     assert world.resolved[-1].body == world.sent[-1].body
 
 
+def test_a_resolver_is_told_the_version_of_the_very_session() -> None:
+    """The server may agree on another version with another identity than with the first."""
+    server = HandshakeServer()
+    world = world_of(server, get_headers=lambda context: {"X-User": context.request_headers["user"]})
+    a, b = (CallContext(request_headers={"user": name}) for name in ("a", "b"))
+    world.run(world.client.ping(context=a))
+    server.version = "2025-06-18"
+    for _ in range(2):
+        world.run(world.client.ping(context=b))
+        assert headers_of(world.sent[-1])["mcp-protocol-version"] == "2025-06-18"
+        assert world.resolved[-1].protocol_version == "2025-06-18"
+
+
 def test_a_principal_and_headers_never_share_a_session() -> None:
     world = pinned(get_headers=lambda _: {"X-User": "alice"})
     world.run(world.client.ping(context=ALICE))
@@ -622,6 +635,17 @@ def test_a_notice_that_fails_is_no_error(answer: Answer, caplog: pytest.LogCaptu
     assert rest is not None
     rest.finish()
     assert len(caplog.records) == isinstance(answer, TransportError)
+
+
+def test_a_notice_belongs_to_the_identity_that_its_call_was_settled_on() -> None:
+    world = pinned(get_headers=rotating())
+    play = world.play(world.client.call_tool("x"))
+    play.until(SendRequest, rpc_method="tools/call")
+    identities = len(world.client._state.partitions.all())
+    rest = play.cancel()
+    assert rest is not None
+    rest.finish()
+    assert len(world.client._state.partitions.all()) == identities
 
 
 def test_a_notice_that_nobody_drives_pins_nothing() -> None:
