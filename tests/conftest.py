@@ -1,5 +1,7 @@
 """What every test shares: tests marked `anyio` run once on asyncio and once on trio."""
 
+import gc
+
 import pytest
 
 
@@ -8,3 +10,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """The event loop of an `anyio` test; override it in a module to give options to one of them."""
     backend: str = request.param
     return backend
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _young_garbage_only() -> None:
+    """What collecting the tests has made stays: the many tests that look for garbage need not look through it."""
+    gc.collect()
+    gc.freeze()
