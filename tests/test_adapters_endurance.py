@@ -18,10 +18,10 @@ from transports.testing import echo_headers
 pytestmark = pytest.mark.anyio
 
 CYCLES = [
-    ("memory", "modern", 1000),
-    ("memory", "handshake", 300),
-    ("memory", "sse", 300),
-    ("engine", "modern", 400),
+    ("memory", "modern", 200),
+    ("memory", "handshake", 200),
+    ("memory", "sse", 200),
+    ("engine", "modern", 200),
     ("engine", "handshake", 100),
     ("engine", "sse", 100),
     ("httpx", "modern", 50),
