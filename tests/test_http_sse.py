@@ -556,18 +556,29 @@ def test_too_many_messages_for_one_call() -> None:
     assert world.leftovers() == []
 
 
-def test_too_many_calls_on_one_stream() -> None:
+def test_a_call_too_many_on_one_stream_waits_its_turn() -> None:
     world = silent(limits=Limits(pending_requests=2))
     plays = [pending(world, name) for name in ("a", "b")]
-    error = world.fail(world.client.call_tool("c", context=ALICE))
-    assert isinstance(error, LimitExceeded)
-    assert (error.limit, error.request) == ("pending_requests", "tools/call 'c'")
-    for play, request in plays:
-        world.push(result_of(request))
-        play.finish()
-    play, request = pending(world, "d")
+    late, last = pending(world, "c")
+    assert last is plays[-1][1], "c was posted all the same"
+    play, request = plays[0]
     world.push(result_of(request))
     play.finish()
+    late.until_blocked()
+    assert world.sent[-1].rpc_name == "c"
+    for play, request in ((late, world.sent[-1]), plays[1]):
+        world.push(result_of(request))
+        play.finish()
+    assert world.leftovers() == []
+
+
+def test_a_stream_that_ends_lets_those_go_on_who_wait_for_their_turn() -> None:
+    world = silent(limits=Limits(pending_requests=1))
+    (first, _), (late, _) = pending(world, "a"), pending(world, "b")
+    world.streams[-1].receive_end()
+    for play in (first, late):
+        assert isinstance(play.fail(), TransportError)
+    assert world.leftovers() == []
 
 
 def test_a_server_that_drops_each_stream_at_once() -> None:

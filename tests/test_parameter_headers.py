@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.pure import PureDriver, Reply, headers_of, message_of, result_reply
 
-from mcpcore import CallContext, Client, Limits, RequestContext, SendRequest
+from mcpcore import CallContext, Client, HttpStatusError, Limits, RequestContext, SendRequest
 
 STRING = {"type": "string", "x-mcp-header": "Region"}
 NESTED = {"type": "object", "properties": {"where": {"type": "object", "properties": {"region": STRING}}}}
@@ -165,3 +165,23 @@ def test_the_oldest_definition_goes_first() -> None:
     for name, expected in (("one", {}), ("two", {"region": "x"}), ("three", {"region": "x"})):
         driver.run(client.call_tool(name, {"a": "x"}))
         assert mirrored(driver.sent[-1]) == expected
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_identity_that_is_refused_forgets_what_it_was_told(status: int) -> None:
+    refused: list[bool] = []
+
+    def answer(request: SendRequest) -> Reply:
+        if refused:
+            return Reply(refused.pop() and status)
+        tools = [{"name": "query", "inputSchema": {"properties": {"a": STRING}}}]
+        return result_reply(request, {"resultType": "complete", "tools": tools, "content": []})
+
+    client, driver = modern_client(), PureDriver(answer)
+    driver.run(client.list_tools())
+    refused.append(True)
+    with pytest.raises(HttpStatusError):
+        driver.run(client.call_tool("query", {"a": "x"}))
+    driver.run(client.call_tool("query", {"a": "x"}))
+    assert mirrored(driver.sent[-2]) == {"region": "x"}
+    assert mirrored(driver.sent[-1]) == {}

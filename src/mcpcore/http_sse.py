@@ -93,6 +93,7 @@ class EventStream:
     opened: Signal = field(factory=Signal, init=False, repr=False)
     closed: Signal = field(factory=Signal, init=False, repr=False)
     _parser: SSEParser = field(init=False, repr=False)
+    _vacancy: Signal = field(factory=Signal, init=False, repr=False)
     _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -137,19 +138,23 @@ class EventStream:
     def expect(self, request_id: int | str) -> Mailbox:
         """A mailbox for the answer to one request.
 
-        :raises LimitExceeded: if too many requests wait already.
         :raises McpError: if the stream has ended.
         """
         if self.failure is not None:
             raise copy(self.failure)
-        if len(self._mailboxes) >= self._limits.pending_requests:
-            raise self._limits.exceeded("pending_requests", "too many requests wait on this event stream")
         mailbox = self._mailboxes[request_id] = Mailbox()
         return mailbox
 
     def forget(self, request_id: int | str) -> None:
-        """Remove a mailbox."""
+        """Remove a mailbox, and let those know who wait for a place."""
         self._mailboxes.pop(request_id, None)
+        vacancy, self._vacancy = self._vacancy, Signal()
+        vacancy.raise_()
+
+    def admit(self) -> Flow[None]:
+        """Wait until another request may wait on this stream."""
+        while len(self._mailboxes) >= self._limits.pending_requests:
+            yield WaitFor(self._vacancy)
 
     def _handle(self, event: ServerSentEvent) -> None:
         if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
@@ -268,6 +273,7 @@ def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, A
     :raises RpcError: if the answer is an error.
     """
     assert outbound.request_id is not None
+    yield from stream.admit()
     mailbox = stream.expect(outbound.request_id)
     try:
         yield from post_message(call, stream, outbound)

@@ -33,7 +33,7 @@ class Limits:
     mailbox_messages: int = 1_000
     """How many messages may wait for one call on an HTTP+SSE stream."""
     pending_requests: int = 1_000
-    """How many requests may wait for their answer on one HTTP+SSE stream."""
+    """How many requests may wait for their answer on one HTTP+SSE stream; a further call waits its turn."""
     pages: int = 1_000
     """How many pages a listing may have."""
     mirrored_tools: int = 1_000

@@ -121,7 +121,8 @@ def check_complete(result: dict[str, Any]) -> None:
     """
     kind = result.get("resultType", "complete")
     if kind != "complete":
-        raise RemoteProtocolError(f"the server sent a result of type {kind!r}, which this client did not offer to take")
+        name = repr(kind)[:40]
+        raise RemoteProtocolError(f"the server sent a result of type {name}, which this client did not offer to take")
 
 
 def read_discovery(result: dict[str, Any]) -> Discovery:

@@ -77,6 +77,11 @@ class Partition:
     )
     opening: Runway = field(factory=Runway)
 
+    def forget_what_was_told(self) -> None:
+        """Drop what the server told this identity, because it no longer lets it in."""
+        self.discovery = None
+        self.mirrored.clear()
+
 
 @define
 class Partitions:

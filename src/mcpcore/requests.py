@@ -64,6 +64,7 @@ _RECEIVE_DATA = ReceiveData()
 _DRAIN = EndResponse(drain=True)
 _CLOSE = EndResponse(drain=False)
 _FOLLOWED = frozenset({307, 308})
+_DENIED = frozenset({401, 403})
 _RETRY_LATER = frozenset({429, 503})
 METHOD_NOT_FOUND = -32601
 
@@ -180,6 +181,8 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 redirects += 1
                 outbound = _follow(call, outbound, exchange, redirects)
             else:
+                if head.status in _DENIED:
+                    call.partition.forget_what_was_told()
                 return exchange
     except McpError as error:
         error.located(call.state.endpoint.name, outbound.name)

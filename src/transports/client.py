@@ -266,7 +266,8 @@ def connect(
     :param http_client: your own client, whose connections are used and which is never closed here; see the page about
         engines for what of it applies.
     :param engine: ``"httpx"``, or an engine of your own, which is never closed here.
-    :param timeout: seconds for a whole call: resolvers, handshake, retries, stream; None for no bound.
+    :param timeout: seconds for a whole call: resolvers, handshake, retries, stream; None for no bound.  Telling the
+        server that a call was given up may take up to ``limits.goodbye`` seconds more.
     :param limits: the client's bounds.
     :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
     :param allow_insecure_http: whether headers may go over plain http to another machine.
