@@ -186,7 +186,7 @@ LAYERS = (
     {"version", "errors", "limits", "redaction", "shapes"},
     {"header_fields", "challenges", "sse", "jsonrpc"},
     {"transitions", "signals", "context", "endpoint", "revisions", "metadata", "tools", "parameter_headers"},
-    {"commands", "pipeline", "flights", "partitions", "state"},
+    {"commands", "pipeline", "flights", "places", "partitions", "state"},
     {"exchange", "call", "requests", "session", "http_sse", "modern", "negotiation", "rpc", "tool_requests"},
     {"operation", "client"},
 )

@@ -263,7 +263,7 @@ def test_ping_is_a_discovery() -> None:
     world = modern()
     assert world.run(world.client.ping()) is None
     [request] = world.sent
-    assert (request.rpc_method, request.kind) == ("server/discover", RequestKind.REQUEST)
+    assert (request.rpc_method, request.kind) == ("server/discover", RequestKind.DISCOVER)
     world.server = lambda r: error_reply(r, -32603, 500)
     assert isinstance(world.fail(world.client.ping()), RpcError)
 

@@ -426,8 +426,11 @@ def test_cancelling_in_the_middle_of_the_goodbye() -> None:
     """What was being told is not told again."""
     world = world_of(HandshakeServer(), get_headers=counting(), protocol_version=HANDSHAKE)
     play = world.play(world.client.ping())
-    play.until(SendRequest, method="DELETE")
-    assert play.cancel() is None
+    play.until(SendRequest, rpc_method="ping")
+    rest = play.cancel()
+    assert rest is not None
+    rest.until(SendRequest, method="DELETE")
+    assert rest.cancel() is None
     assert world.leftovers() == []
 
 

@@ -31,6 +31,7 @@ class Call:
     :ivar context: what the caller said.
     :ivar on_progress: the caller's handler for progress, or None.
     :ivar sent: the request of the user whose answer is awaited, so that it can be cancelled.
+    :ivar may_keep: whether what this call learns or opens may be kept for other calls of its partition.
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
     """
@@ -39,9 +40,11 @@ class Call:
     context: CallContext = field(repr=False)
     on_progress: Callable[[Progress], Any] | None = field(default=None, repr=False)
     sent: Outbound | None = field(default=None, init=False, repr=False)
+    may_keep: bool = field(default=True, init=False)
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
     _handshakes: int = field(default=0, init=False)
+    _server_requests: int = field(default=0, init=False)
     _partition: Partition | None = field(default=None, init=False, repr=False)
 
     @property
@@ -54,6 +57,15 @@ class Call:
         """The partition of the call's identity; there is one as soon as any headers were resolved."""
         assert self._partition is not None
         return self._partition
+
+    def count_server_request(self) -> None:
+        """Take note that the server asked for something while this call waited for its answer.
+
+        :raises LimitExceeded: if it has done so too often.
+        """
+        self._server_requests += 1
+        if self._server_requests > self.state.limits.server_requests:
+            raise self.state.limits.exceeded("server_requests", "the server asks too much before it answers")
 
     def count_handshake(self) -> None:
         """Take note that the call is about to open a session or a stream, or to search for the era.
@@ -93,12 +105,18 @@ class Call:
         else:
             self._settle(partitions.of_identity(resolution.identity()))
 
-    def owns(self, resolution: Resolution) -> bool:
-        """Whether what is opened with ``resolution`` may be kept for other calls of this call's partition."""
+    def note_identity(self, resolution: Resolution) -> None:
+        """Take note of the headers that an answered request carried.
+
+        Without a principal they are all that tells identities apart.  Once they show another one than the call was
+        settled on, as after a 401, nothing that this call learns or opens is kept for others.
+        """
         partition = self.partition
-        if partition.principal is not None:
-            return True
-        return partition.key == self.state.partitions.identity_key(resolution.identity())
+        if partition.principal is None and self.may_keep:
+            self.may_keep = partition.key is not None and (
+                self.state.pipeline.is_static
+                or partition.key == self.state.partitions.identity_key(resolution.identity())
+            )
 
     def _settle(self, partition: Partition) -> None:
         partition.users += 1
@@ -108,7 +126,8 @@ class Call:
         """End the call: nothing of it stays behind."""
         if self._partition is not None:
             self._partition.users -= 1
-            self._partition = None
+            if self.state.stream_places.is_wanted and self._partition.users == 0:
+                self._partition.close_stream()
         if self.own_stream is not None:
             self.own_stream.close()
             self.own_stream = None

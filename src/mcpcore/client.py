@@ -23,6 +23,7 @@ from mcpcore.limits import Limits
 from mcpcore.operation import Operation
 from mcpcore.partitions import Discovery, Partitions
 from mcpcore.pipeline import HeaderPipeline
+from mcpcore.places import Places
 from mcpcore.revisions import HTTP_SSE, Era, revision_named
 from mcpcore.session import terminate
 from mcpcore.state import ClientState, Redirects, Transport, Verdict
@@ -115,11 +116,21 @@ class Client:
             pinned=pinned,
             opaque_identity=opaque_identity,
             partitions=Partitions(_digest_key(digest_key), self.limits),
+            stream_places=Places(self.limits.streams),
             verdict=verdict,
         )
 
     def __repr__(self) -> str:
         return f"<Client of {self._state.endpoint.name}>"
+
+    @property
+    def opaque_identity(self) -> bool:
+        """Whether requests may carry an identity that resolvers do not show; may be set, for the calls that follow."""
+        return self._state.opaque_identity
+
+    @opaque_identity.setter
+    def opaque_identity(self, is_opaque: bool) -> None:
+        self._state.opaque_identity = is_opaque
 
     @property
     def server(self) -> str:
@@ -199,8 +210,7 @@ class Client:
         """
         goodbyes: list[Operation[None]] = []
         for partition in self._state.partitions.all():
-            if partition.stream is not None:
-                partition.stream.close()
+            partition.close_stream()
             # Without a principal there is nobody left to find headers for.
             if partition.session is not None and (partition.principal or self._state.pipeline.is_static):
                 call = self._call(CallContext(principal=partition.principal))

@@ -92,6 +92,7 @@ class Exchange:
     :param request_id: the id of the JSON-RPC request that was sent, or None if no answer is expected.
     :param batches: whether the revision permits batches.
     :param listens: whether the response is to be an event stream for others to read.
+    :ivar url: where the answer came from, which a redirect may have changed.
     :ivar head: what matters of the response's head, once received.
     :ivar answer: the JSON-RPC response to the request, once received.
     """
@@ -101,6 +102,7 @@ class Exchange:
     batches: bool = False
     listens: bool = False
     state: ExchangeState = field(default=ExchangeState.SENT, init=False)
+    url: str = field(default="", init=False, repr=False)
     head: Head = field(default=Head(0), init=False)
     answer: Response | ErrorResponse | None = field(default=None, init=False, repr=False)
     _parser: SSEParser | None = field(default=None, init=False, repr=False)

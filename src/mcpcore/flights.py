@@ -5,17 +5,19 @@ A handshake, or the probe for the era, is worth doing once when many calls need 
 wait for the landing and look at what it left behind.  If they find what they need, good; if not, each takes its own
 turn in its own context, without joining again, so that a row of failing leaders can't delay anyone for long.
 
-Two rules keep identities apart.  A flight is claimed only after the claimant's resolvers have answered, so a resolver
-that hangs holds nobody up.  And a flight carries nothing: neither a result nor a failure goes from leader to follower.
+Two rules keep identities apart.  A flight is claimed only after the claimant's resolvers have answered; one that
+others than the leader's own identity may join lands before those are asked again.  So a resolver that hangs holds
+no other identity up.  And a flight carries nothing: neither a result nor a failure goes from leader to follower.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 
-from mcpcore.commands import WaitFor
+from mcpcore.commands import ResolveHeaders, WaitFor
 from mcpcore.signals import Signal
 
 if TYPE_CHECKING:
@@ -33,18 +35,27 @@ class Runway:
 
     flight: Signal | None = field(default=None, init=False)
 
+    def land(self, flight: Signal) -> None:
+        """End ``flight``, if it has not landed yet, and tell those who wait for it."""
+        if self.flight is flight:
+            self.flight = None
+        flight.raise_()
+
 
 def fly(
     runway: Runway,
     look: Callable[[], T | None],
     resolve: Callable[[], Generator[Command, Any, P]],
     lead: Callable[[P], Generator[Command, Any, T]],
+    *,
+    is_shared: bool = False,
 ) -> Generator[Command, Any, T]:
     """Get what ``look`` finds, from another call's flight if there is one, else by ``lead``.
 
     :param look: finds what is needed where a flight leaves it, or returns None.
     :param resolve: resolves the headers of the first request of ``lead``.
     :param lead: does the work with that resolution and leaves its outcome where ``look`` finds it.
+    :param is_shared: whether the calls of several identities meet here.
     """
     may_join = True
     while True:
@@ -60,11 +71,34 @@ def fly(
             return found
         if runway.flight is None or not may_join:
             break
+    work = lead(resolution)
     if runway.flight is not None:
-        return (yield from lead(resolution))
+        return (yield from work)
     flight = runway.flight = Signal()
     try:
-        return (yield from lead(resolution))
+        return (yield from (_landing_before_resolvers(runway, work) if is_shared else work))
     finally:
-        runway.flight = None
-        flight.raise_()
+        runway.land(flight)
+
+
+def _landing_before_resolvers(runway: Runway, work: Generator[Command, Any, T]) -> Generator[Command, Any, T]:
+    """``work``, with the flight landed as soon as it asks a resolver."""
+    flight = runway.flight
+    step: Callable[[], Command] = work.__next__
+    try:
+        while True:
+            command = step()
+            if isinstance(command, ResolveHeaders) and flight is not None:
+                runway.land(flight)
+            try:
+                answer = yield command
+            except GeneratorExit:
+                work.close()
+                raise
+            except BaseException as error:
+                step = partial(work.throw, error)
+            else:
+                step = partial(work.send, answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

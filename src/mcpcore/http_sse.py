@@ -23,8 +23,10 @@ from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
 from mcpcore.flights import fly
 from mcpcore.jsonrpc import ErrorResponse, Message, Request, Response
+from mcpcore.places import Places
 from mcpcore.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
 from mcpcore.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
+from mcpcore.shapes import is_integer
 from mcpcore.signals import Signal
 from mcpcore.sse import SSEParser
 from mcpcore.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
@@ -39,6 +41,13 @@ if TYPE_CHECKING:
     from mcpcore.sse import ServerSentEvent
 
 _GONE = frozenset({404, 410})
+
+
+def _again(error: McpError) -> McpError:
+    """A copy of ``error``, for another call to raise; its cause goes along."""
+    twin = copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
 
 
 @define(eq=False)
@@ -77,6 +86,7 @@ class EventStream:
     A driver's reader feeds it with ``receive_data`` until the body ends (``receive_end``), the connection breaks
     (``request_failed``) or ``closed`` is raised.
 
+    :ivar places: how many requests may wait on it; the others wait their turn.
     :ivar opened: is raised when the endpoint event has arrived, or never will.
     :ivar closed: is raised when nobody needs the stream any more.
     :ivar session: the session that it carries, once the server has named where to post.
@@ -93,11 +103,12 @@ class EventStream:
     opened: Signal = field(factory=Signal, init=False, repr=False)
     closed: Signal = field(factory=Signal, init=False, repr=False)
     _parser: SSEParser = field(init=False, repr=False)
-    _vacancy: Signal = field(factory=Signal, init=False, repr=False)
+    places: Places = field(init=False, repr=False)
     _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._parser = SSEParser(self._limits)
+        self.places = Places(self._limits.pending_requests)
 
     @property
     def is_usable(self) -> bool:
@@ -141,20 +152,13 @@ class EventStream:
         :raises McpError: if the stream has ended.
         """
         if self.failure is not None:
-            raise copy(self.failure)
+            raise _again(self.failure)
         mailbox = self._mailboxes[request_id] = Mailbox()
         return mailbox
 
     def forget(self, request_id: int | str) -> None:
-        """Remove a mailbox, and let those know who wait for a place."""
+        """Remove a mailbox."""
         self._mailboxes.pop(request_id, None)
-        vacancy, self._vacancy = self._vacancy, Signal()
-        vacancy.raise_()
-
-    def admit(self) -> Flow[None]:
-        """Wait until another request may wait on this stream."""
-        while len(self._mailboxes) >= self._limits.pending_requests:
-            yield WaitFor(self._vacancy)
 
     def _handle(self, event: ServerSentEvent) -> None:
         if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
@@ -183,7 +187,7 @@ class EventStream:
                 mailbox = next(iter(self._mailboxes.values()), None)
             case _:
                 token = message.params.get("progressToken")
-                mailbox = self._mailboxes.get(token) if isinstance(token, int | str) else None
+                mailbox = self._mailboxes.get(token) if is_integer(token) else None
         if mailbox is None:
             return
         if len(mailbox) >= self._limits.mailbox_messages:
@@ -194,11 +198,12 @@ class EventStream:
         if self.state is StreamState.ENDED:
             return
         self._advance(StreamEvent.END)
-        self.failure = error
+        # Its traceback leads to whatever was read with; nobody is to find that here.
+        self.failure = error.with_traceback(None)
         self.opened.raise_()
         self.closed.raise_()
         for mailbox in self._mailboxes.values():
-            mailbox.put(copy(error))
+            mailbox.put(_again(error))
 
     def _advance(self, event: StreamEvent) -> None:
         self.state = advance(STREAM, self.state, event)
@@ -232,11 +237,7 @@ def _kept(call: Call) -> EventStream | None:
 def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
     """Open a stream, shake hands on it, and keep it for whom it may serve."""
     call.count_handshake()
-    may_be_kept = call.owns(resolution)
-    exchange = yield from send(call, request, resolution)
-    if not exchange.is_stream:
-        raise OpeningRefused(exchange, request)
-    stream = EventStream(call.state.endpoint, request.url, revision, call.state.limits)
+    stream = yield from _connect(call, request, revision, resolution)
     # Until it is known to be usable, the stream ends with this call, whatever happens.
     call.own_stream = stream
     yield StartReader(stream)
@@ -246,8 +247,26 @@ def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolut
         raise stream.failure.located(call.state.endpoint.name, request.name)
     yield from _shake_hands(call, stream, stream.session)
     # Two calls that follow a failed one may both open a stream; the partition keeps the first.
-    if may_be_kept and _kept(call) is None:
+    if call.may_keep and call.partition.is_kept and _kept(call) is None:
         call.partition.stream, call.own_stream = stream, None
+    return stream
+
+
+def _connect(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
+    """Make the GET, as soon as there is a place for another stream; idle ones give way."""
+    places = call.state.stream_places
+    if not places.free:
+        call.state.partitions.close_idle_stream()
+    yield from places.take()
+    try:
+        exchange = yield from send(call, request, resolution)
+        if not exchange.is_stream:
+            raise OpeningRefused(exchange, request)
+    except BaseException:
+        places.give()
+        raise
+    stream = EventStream(call.state.endpoint, exchange.url, revision, call.state.limits)
+    stream.closed.subscribe(places.give)
     return stream
 
 
@@ -273,9 +292,9 @@ def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, A
     :raises RpcError: if the answer is an error.
     """
     assert outbound.request_id is not None
-    yield from stream.admit()
-    mailbox = stream.expect(outbound.request_id)
+    yield from stream.places.take()
     try:
+        mailbox = stream.expect(outbound.request_id)
         yield from post_message(call, stream, outbound)
         while True:
             match (yield from mailbox.take()):
@@ -291,3 +310,4 @@ def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, A
     finally:
         call.sent = None
         stream.forget(outbound.request_id)
+        stream.places.give()

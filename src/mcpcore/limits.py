@@ -30,6 +30,8 @@ class Limits:
     """How long all names and values of a response's header fields may be together."""
     stream_messages: int = 100_000
     """How many messages one exchange may carry before its answer."""
+    server_requests: int = 100
+    """How many requests of the server's one call answers before its own answer."""
     mailbox_messages: int = 1_000
     """How many messages may wait for one call on an HTTP+SSE stream."""
     pending_requests: int = 1_000
@@ -56,7 +58,7 @@ class Limits:
     """How many seconds an unused connection is kept."""
     drain_bytes: int = 64 * 1024
     """How much of a response may follow its answer before its connection is closed instead of kept."""
-    drain: float = 0.25
+    drain: float = 0.05
     """How many seconds may pass while a response that has answered comes to its end."""
     goodbye: float = 5.0
     """How many seconds a cancellation notice, or all of a client's goodbyes together, may take."""

@@ -87,7 +87,7 @@ def send_modern(
             exchange = yield from _send_once(call, modern_request(call, wanted, method, params, kind), params)
     if isinstance(exchange.answer, Response):
         check_complete(exchange.answer.result)
-        if kind is RequestKind.DISCOVER:
+        if kind is RequestKind.DISCOVER and call.may_keep:
             call.partition.discovery = read_discovery(exchange.answer.result)
     return exchange
 

@@ -79,6 +79,7 @@ def negotiate(call: Call) -> Flow[Verdict]:
             look=lambda: state.verdict,
             resolve=lambda: resolve(call, search.probe),
             lead=search.run,
+            is_shared=True,
         )
     )
 

@@ -2,7 +2,7 @@
 
 An :class:`Operation` does nothing by itself.  Ask it for its ``next_command``, do what that says, answer by the method
 that the command's row in :mod:`mcpcore.commands` names, and ask again, until the command is
-:class:`~mcpcore.commands.Complete` or ``next_command`` raises.  It may be left at any moment by
+:class:`~mcpcore.commands.Complete` or ``next_command`` raises.  Then, or at any moment before, leave it by
 :meth:`Operation.cancel`.
 
 Inside, the call is a generator that yields commands.  Sequential work (a handshake, a fallback, pages) reads best that
@@ -127,17 +127,20 @@ class Operation(Generic[T]):
         )
 
     def cancel(self) -> Operation[None] | None:
-        """Give up, at any moment; nothing if the operation is over.
+        """Leave the operation: at any moment, to give up, or after its end.
+
+        Call it once.  Any response still open is to be closed first: in the modern era that is all that tells a server
+        (2026-07-28, "Cancellation").
 
         :returns: what is left to tell the server, as an operation to be driven to its end within ``limits.goodbye``
-            seconds, or None.  Any response still open is to be closed first: in the modern era that is all that a
-            server needs (2026-07-28, "Cancellation").
+            seconds, or None.  Whether that succeeds changes nothing about this operation.
         """
         call, sent = self._call, self._call.sent
         # An event stream that serves this call alone ends with it, and what was asked on it ends with the stream.
         notice = _cancelled_notification(sent) if sent is not None and call.own_stream is None else None
         heir = call.heir()
-        self._command, self._is_started = None, True
+        self._command = self._error = call.sent = None
+        self._is_started = True
         self._flow.close()
         if notice is None and heir.own_session is None:
             return None
@@ -169,27 +172,21 @@ class Operation(Generic[T]):
 
 
 def _ending(call: Call, flow: Flow[T]) -> Flow[T]:
-    """A call's flow, and after it the end of all that served this call alone."""
+    """A call's flow, from its beginning to its end."""
     call.begin()
     try:
-        try:
-            result = yield from flow
-        except McpError:
-            yield from _take_leave(call)
-            raise
-        yield from _take_leave(call)
-        return result
+        return (yield from flow)
     finally:
         call.release()
 
 
-def _take_leave(call: Call, notice: Outbound | None = None) -> Flow[None]:
+def _take_leave(call: Call, notice: Outbound | None) -> Flow[None]:
     """Tell the server what it still has to know."""
     if notice is not None:
         try:
             yield from send(call, notice)
         except McpError as error:
-            _log.warning("a cancellation could not be sent: %s", error)
+            _log.warning("a cancellation could not be sent: %r", str(error))
     session, call.own_session = call.own_session, None
     if session is not None:
         yield from terminate(call, session)

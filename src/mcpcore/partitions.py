@@ -61,6 +61,7 @@ class Partition:
 
     :ivar key: what it is found by, or None if it is one call's own.
     :ivar principal: the name that it belongs to, or None.
+    :ivar is_kept: whether other calls can find it, so that what is put there is ended some day.
     :ivar users: how many calls are using it.
     :ivar mirrored: the arguments that travel as headers, of the tools that this identity was shown.
     :ivar opening: the flight that opens its session or stream.
@@ -68,6 +69,7 @@ class Partition:
 
     key: bytes | None = field(repr=False)
     principal: str | None
+    is_kept: bool = False
     users: int = 0
     session: Session | None = None
     stream: EventStream | None = None
@@ -76,6 +78,11 @@ class Partition:
         factory=dict[str, "tuple[MirroredArgument, ...]"], repr=False
     )
     opening: Runway = field(factory=Runway)
+
+    def close_stream(self) -> None:
+        """Close its event stream, if it has one."""
+        if self.stream is not None:
+            self.stream.close()
 
     def forget_what_was_told(self) -> None:
         """Drop what the server told this identity, because it no longer lets it in."""
@@ -116,8 +123,21 @@ class Partitions:
         """Every partition that is kept."""
         return [*self._named.values(), *self._anonymous.values()]
 
+    def close_idle_stream(self) -> bool:
+        """Close the event stream that was used least recently and is not in use, minted identities first.
+
+        :returns: whether there was one.
+        """
+        for partition in (*self._anonymous.values(), *self._named.values()):
+            if partition.users == 0 and partition.stream is not None and partition.stream.failure is None:
+                partition.stream.close()
+                return True
+        return False
+
     def clear(self) -> None:
         """Forget every partition."""
+        for partition in self.all():
+            partition.is_kept = False
         self._named.clear()
         self._anonymous.clear()
 
@@ -128,6 +148,7 @@ class Partitions:
 def _find(store: dict[bytes, Partition], key: bytes, principal: str | None, bound: int) -> Partition:
     """The partition under ``key``, made if need be, and now the most recently used of its store."""
     partition = store.pop(key, None) or Partition(key, principal)
+    partition.is_kept = True
     store[key] = partition
     if len(store) > bound:
         _make_room(store, bound, partition)
@@ -139,5 +160,5 @@ def _make_room(store: dict[bytes, Partition], bound: int, newcomer: Partition) -
     idle = [key for key, partition in store.items() if partition.users == 0 and partition is not newcomer]
     for key in idle[: len(store) - bound]:
         evicted = store.pop(key)
-        if evicted.stream is not None:
-            evicted.stream.close()
+        evicted.is_kept = False
+        evicted.close_stream()

@@ -33,6 +33,7 @@ from mcpcore.errors import (
 from mcpcore.exchange import Exchange
 from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
 from mcpcore.redaction import HIDDEN, redact_name, redact_url
+from mcpcore.shapes import is_integer
 from mcpcore.state import Redirects
 from mcpcore.tools import Progress
 
@@ -166,7 +167,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 attempt,
                 call.context.principal,
             )
-            can_authorize, resolution = resolution.authorization_is_resolved, None
+            sent, resolution = resolution, None
             try:
                 exchange = yield from _exchange(call, outbound, command)
             except NotSentError:
@@ -174,8 +175,9 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                     raise
                 unsent += 1
                 continue
+            call.note_identity(sent)
             head = exchange.head
-            if head.status == 401 and attempt == 1 and can_authorize:
+            if head.status == 401 and attempt == 1 and sent.authorization_is_resolved:
                 attempt, challenge = 2, _first_challenge(head.challenges)
             elif 300 <= head.status < 400:
                 redirects += 1
@@ -183,6 +185,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
             else:
                 if head.status in _DENIED:
                     call.partition.forget_what_was_told()
+                exchange.url = outbound.url
                 return exchange
     except McpError as error:
         error.located(call.state.endpoint.name, outbound.name)
@@ -293,7 +296,8 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
             yield from _reply(call, outbound, message)
     elif message.method == "notifications/progress" and call.on_progress is not None:
         progress = Progress.from_json(message.params)
-        if progress is not None and message.params.get("progressToken") == outbound.request_id:
+        token = message.params.get("progressToken")
+        if progress is not None and is_integer(token) and token == outbound.request_id:
             yield Deliver(call.on_progress, progress)
 
 
@@ -304,22 +308,23 @@ def _reply(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
         answer = Response(request.id, {})
     else:
         answer = ErrorResponse(request.id, METHOD_NOT_FOUND, "Method not found", None)
-    reply = evolve(
-        outbound,
-        kind=RequestKind.RESPONSE,
-        body=jsonrpc.encode(answer),
-        rpc_method=request.method,
-        rpc_name=None,
-        request_id=request.id,
-    )
+    call.count_server_request()
     try:
+        reply = evolve(
+            outbound,
+            kind=RequestKind.RESPONSE,
+            body=jsonrpc.encode(answer),
+            rpc_method=request.method,
+            rpc_name=None,
+            request_id=request.id,
+        )
         exchange = yield from send(call, reply)
     except McpError as error:
         # The call that this happens in is sound: it goes on, and the server does without our answer.
-        _log.warning("could not answer the server's request: %s", error)
+        _log.warning("could not answer the server's request: %r", str(error))
     else:
         if exchange.head.status >= 300:
-            _log.warning("the server refused our answer to its request: %s", refusal(exchange))
+            _log.warning("the server refused our answer to its request: %r", str(refusal(exchange)))
 
 
 def refusal(exchange: Exchange) -> McpError:

@@ -112,7 +112,10 @@ def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -
 
 
 def _ping(call: Call, verdict: Verdict) -> Flow[None]:
-    yield from _request(call, verdict, "ping" if verdict.revision.ping else DISCOVER, {})
+    if verdict.revision.ping:
+        yield from _request(call, verdict, "ping", {})
+    else:
+        yield from _discover(call, verdict)
 
 
 def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
@@ -123,8 +126,12 @@ def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
         session = yield from ensure_session(call, verdict.revision)
         return session.discovery
     if not call.is_settled or call.partition.discovery is None:
-        exchange = yield from send_modern(call, verdict.revision, DISCOVER, {}, RequestKind.DISCOVER)
-        if denies_modern_era(exchange):
-            raise VerdictBroken(refusal(exchange))
-        return read_discovery(result_of(exchange))
+        return (yield from _discover(call, verdict))
     return call.partition.discovery
+
+
+def _discover(call: Call, verdict: Verdict) -> Flow[Discovery]:
+    exchange = yield from send_modern(call, verdict.revision, DISCOVER, {}, RequestKind.DISCOVER)
+    if denies_modern_era(exchange):
+        raise VerdictBroken(refusal(exchange))
+    return read_discovery(result_of(exchange))

@@ -162,7 +162,6 @@ def opening(call: Call, request: Outbound) -> Flow[Runway]:
 def _open(call: Call, session: Session, request: Outbound, resolution: Resolution) -> Flow[Session]:
     """Open a session, and keep it for whom it may serve."""
     call.count_handshake()
-    may_be_kept = call.owns(resolution)
     exchange = yield from send(call, request, resolution)
     if isinstance(exchange.answer, ErrorResponse) or exchange.answer is None:
         raise OpeningRefused(exchange, request)
@@ -174,7 +173,7 @@ def _open(call: Call, session: Session, request: Outbound, resolution: Resolutio
         raise refusal(confirmation).located(call.state.endpoint.name, "notifications/initialized")
     session.note(SessionEvent.CONFIRMED)
     # Two calls that follow a failed one may both open a session; the partition keeps the first.
-    if may_be_kept and call.partition.session is None:
+    if call.may_keep and call.partition.is_kept and call.partition.session is None:
         call.partition.session, call.own_session = session, None
     return session
 
@@ -239,7 +238,7 @@ def terminate(call: Call, session: Session) -> Flow[None]:
     try:
         exchange = yield from send(call, outbound)
     except McpError as error:
-        _log.warning("a session was not ended: %s", error)
+        _log.warning("a session was not ended: %r", str(error))
     else:
         if exchange.head.status not in (404, 405) and exchange.head.status >= 300:
-            _log.warning("a session was not ended: %s", refusal(exchange))
+            _log.warning("a session was not ended: %r", str(refusal(exchange)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mcpcore.flights import Runway
+from mcpcore.places import Places
 from mcpcore.revisions import Era, Revision
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ClientState:
     pinned: Revision | None
     opaque_identity: bool
     partitions: Partitions = field(repr=False)
+    stream_places: Places = field(repr=False)
     verdict: Verdict | None = None
     probing: Runway = field(factory=Runway, repr=False)
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False)

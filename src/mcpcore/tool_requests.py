@@ -55,7 +55,7 @@ def _read_page(call: Call, result: dict[str, Any]) -> list[Tool]:
             tool = Tool.from_json(raw)
             _remember(call, tool)
         except RemoteProtocolError as error:
-            _log.warning("%s: a tool is left out: %s", call.state.endpoint.name, error.message)
+            _log.warning("%s: a tool is left out: %r", call.state.endpoint.name, error.message)
         else:
             tools.append(tool)
     return tools
@@ -69,12 +69,14 @@ def _remember(call: Call, tool: Tool) -> None:
     verdict = call.state.verdict
     if verdict is None or not verdict.is_modern:
         return
-    mirrored = call.partition.mirrored
-    mirrored.pop(tool.name, None)
     try:
         annotations = read_annotations(tool.input_schema)
     except RemoteProtocolError as error:
         raise RemoteProtocolError(f"{tool.name!r}: {error.message}") from None
+    mirrored = call.partition.mirrored
+    if not call.may_keep:
+        return
+    mirrored.pop(tool.name, None)
     if annotations:
         mirrored[tool.name] = annotations
         if len(mirrored) > call.state.limits.mirrored_tools:

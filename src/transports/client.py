@@ -70,6 +70,8 @@ class _Hub:
             raise LocalProtocolError(
                 "the client is not open; use it within 'async with connect(...) as client'", server=self.core.server
             )
+        # Of a caller's own client it may become visible only now, when it has been given a hook.
+        self.core.opaque_identity = self.driver.engine.carries_identity
         return await self.driver.run(operation, self.timeout if timeout is UNSET else timeout)
 
 
@@ -243,7 +245,7 @@ def connect(
     forward: Iterable[str] = (),
     protocol_version: str | None = None,
     http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
-    engine: EngineName | Engine = "httpx",
+    engine: EngineName | Engine | None = None,
     timeout: float | None = 30.0,
     limits: Limits | None = None,
     redirects: RedirectPolicy = "never",
@@ -265,7 +267,7 @@ def connect(
     :param protocol_version: the one revision to speak; None finds out.
     :param http_client: your own client, whose connections are used and which is never closed here; see the page about
         engines for what of it applies.
-    :param engine: ``"httpx"``, or an engine of your own, which is never closed here.
+    :param engine: ``"httpx"``, as for None, or an engine of your own, which is never closed here.
     :param timeout: seconds for a whole call: resolvers, handshake, retries, stream; None for no bound.  Telling the
         server that a call was given up may take up to ``limits.goodbye`` seconds more.
     :param limits: the client's bounds.
@@ -299,14 +301,14 @@ def connect(
 
 
 def _engine(
-    http_client: httpx.AsyncClient | httpx2.AsyncClient | None, engine: EngineName | Engine, limits: Limits
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None, engine: EngineName | Engine | None, limits: Limits
 ) -> tuple[Engine, bool]:
     """The engine to use, and whether it is ours to close.  HTTP libraries are imported here, not before."""
-    if not isinstance(engine, str):
+    if engine is not None and not isinstance(engine, str):
         if http_client is not None:
             raise ConfigurationError("http_client and an engine of your own exclude each other")
         return engine, False
-    if engine != "httpx":
+    if engine not in (None, "httpx"):
         raise ConfigurationError("engine must be 'httpx' or an Engine")
     if http_client is not None:
         from .engines.httpx_client import HttpxClientEngine

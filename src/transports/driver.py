@@ -10,6 +10,7 @@ runs in the task group of the client that it belongs to.
 
 from __future__ import annotations
 
+import logging
 from contextvars import Context
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from .engines.base import Engine, Response
 
 T = TypeVar("T")
+
+_log = logging.getLogger("transports")
 
 
 @define
@@ -79,7 +82,7 @@ class Readers:
             finally:
                 stream.close()
                 self._streams.discard(stream)
-                await response.aclose()
+                await close(response)
 
 
 @define(eq=False)
@@ -107,6 +110,24 @@ class Driver:
         raise operation.deadline_exceeded(timeout)
 
     async def _run(self, operation: Operation[T]) -> T:
+        try:
+            return await self._drive(operation)
+        finally:
+            # However it ended: a call that is given up waits for this, within its own bound, and for nothing more.
+            farewell = operation.cancel()
+            if farewell is not None:
+                await self._say(farewell)
+
+    async def _say(self, farewell: Operation[None]) -> None:
+        """Tell the server what it has to know; whether that succeeds changes nothing about the call."""
+        with anyio.move_on_after(self.limits.goodbye, shield=True):
+            try:
+                await self._drive(farewell)
+            except Exception:
+                _log.exception("the server was not told that a call is over")
+        farewell.cancel()
+
+    async def _drive(self, operation: Operation[T]) -> T:
         responses: list[Response] = []
         try:
             while True:
@@ -114,20 +135,9 @@ class Driver:
                 if isinstance(command, Complete):
                     return command.result
                 await self._obey(operation, command, responses)
-        except BaseException:
-            await self._give_up(operation, responses)
-            raise
-
-    async def _give_up(self, operation: Operation[Any], responses: list[Response]) -> None:
-        """Leave nothing behind, and tell the server what it has to know; a cancellation waits for that."""
-        farewell = operation.cancel()
-        if not responses and farewell is None:
-            return
-        with anyio.move_on_after(self.limits.goodbye, shield=True):
+        finally:
             while responses:
-                await responses.pop().aclose()
-            if farewell is not None:
-                await self._run(farewell)
+                await close(responses.pop())
 
     async def _obey(self, operation: Operation[Any], command: Command, responses: list[Response]) -> None:
         match command:
@@ -186,22 +196,23 @@ class Driver:
         try:
             data = await responses[-1].receive()
         except McpError as error:
-            await responses.pop().aclose()
+            await close(responses.pop())
             operation.request_failed(error)
             return
         if data:
             operation.receive_data(data)
         else:
-            await responses.pop().aclose()
+            await close(responses.pop())
             operation.receive_end()
 
     async def _end(self, response: Response, *, drain: bool) -> None:
         try:
             if drain:
-                with anyio.move_on_after(self.limits.drain):
+                # The answer is known: a deadline that passes now must not lose it.
+                with anyio.move_on_after(self.limits.drain, shield=True):
                     await self._drain(response)
         finally:
-            await response.aclose()
+            await close(response)
 
     async def _drain(self, response: Response) -> None:
         remaining = self.limits.drain_bytes
@@ -211,6 +222,15 @@ class Driver:
         except McpError:
             # The answer is known; that its connection can't be used again is no concern of the call's.
             return
+
+
+async def close(response: Response) -> None:
+    """Give a response up, also in a scope that is cancelled; that it can't be closed is nothing to fail for."""
+    with anyio.CancelScope(shield=True):
+        try:
+            await response.aclose()
+        except Exception:
+            _log.exception("a response could not be closed")
 
 
 async def wait_for(signal: Signal) -> None:

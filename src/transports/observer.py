@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mcpcore.redaction import redact_url
+from mcpcore.redaction import redact_name, redact_url
 
 if TYPE_CHECKING:
     from mcpcore import McpError, RequestKind, SendRequest
@@ -47,7 +47,7 @@ class ExchangeSummary:
             request.method,
             redact_url(request.url),
             request.rpc_method,
-            request.rpc_name,
+            None if request.rpc_name is None else redact_name(request.rpc_name),
             request.principal,
             request.attempt,
             tuple(name.decode("ascii") for name, _ in request.headers),

@@ -98,11 +98,16 @@ class PureDriver:
     streams: list[EventStream] = field(factory=list[EventStream])
 
     def run(self, operation: Operation[T]) -> T:
-        """Drive ``operation`` to its end."""
+        """Drive ``operation`` to its end, and after it what is left to tell the server."""
         bodies: list[list[bytes | TransportError]] = []
-        while not isinstance(command := operation.next_command(), Complete):
-            self.perform(operation, command, bodies)
-        return command.result
+        try:
+            while not isinstance(command := operation.next_command(), Complete):
+                self.perform(operation, command, bodies)
+            return command.result
+        finally:
+            farewell = operation.cancel()
+            if farewell is not None:
+                self.run(farewell)
 
     def perform(self, operation: Operation[Any], command: Command, bodies: list[Any]) -> None:
         """Do what one command says; ``bodies`` is what this operation's open responses have left to read."""

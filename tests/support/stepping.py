@@ -108,12 +108,19 @@ class Play(Generic[T]):
         try:
             command = self.operation.next_command()
         except McpError as error:
-            self.error, self.over = error, True
-            return None
+            self.error = error
+            return self._take_leave()
         if isinstance(command, Complete):
-            self.result, self.over = command.result, True
-            return None
+            self.result = command.result
+            return self._take_leave()
         return command
+
+    def _take_leave(self) -> None:
+        """Tell the server what it has to know after the end."""
+        self.over = True
+        farewell = self.operation.cancel()
+        if farewell is not None:
+            self.world.run(farewell)
 
     def step(self) -> bool:
         """Answer one command; False if there is none, or it has to wait."""

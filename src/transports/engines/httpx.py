@@ -87,12 +87,12 @@ def _address(url: httpx.URL) -> httpcore.URL:
 def _parse_target(url: str) -> _Target:
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         raise LocalProtocolError("the URL is not valid") from None
-    if parsed.scheme not in _PORTS or not parsed.host:
+    if parsed.scheme not in _PORTS or not parsed.raw_host:
         raise LocalProtocolError("the URL is not an http or https URL with a host")
-    port = parsed.port or _PORTS[parsed.scheme]
-    if port > 65535:
+    port = _PORTS[parsed.scheme] if parsed.port is None else parsed.port
+    if not 0 < port <= 65535:
         raise LocalProtocolError("the URL names a port that does not exist")
     return _Target(_address(parsed), (parsed.raw_scheme, parsed.raw_host, port), (b"Host", parsed.netloc))
 
@@ -110,6 +110,13 @@ def _parse_proxy(url: str | None) -> httpcore.Proxy | None:
     return httpcore.Proxy(_address(proxy.url), auth=proxy.raw_auth, ssl_context=tls)
 
 
+def _has_leftovers(http: httpcore.AsyncConnectionInterface) -> bool:
+    """Whether bytes came after the answer, which the next user of the connection would take for an answer."""
+    # httpcore has no public way to ask; h11, under it, has.
+    parser = getattr(getattr(http, "_connection", None), "_h11_state", None)
+    return bool(getattr(parser, "trailing_data", (b"",))[0])
+
+
 @define(eq=False)
 class _Connection:
     """One connection of httpcore, and the wire under it."""
@@ -123,7 +130,7 @@ class _Connection:
 
     def is_clean(self) -> bool:
         """Whether the exchange is over on both sides, so that another may follow."""
-        return self.http.is_idle() and not self.wire.broken
+        return self.http.is_idle() and not self.wire.broken and not _has_leftovers(self.http)
 
     async def aclose(self) -> None:
         # The wire, not what httpcore made of it: it is there to be closed from the first moment on.

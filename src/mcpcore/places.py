@@ -1,0 +1,59 @@
+"""A bound that calls wait at: so many at once, the others in the order in which they came.
+
+Where everything is in use at a limit, a call waits its turn until its deadline.  A place that becomes free is handed to
+the first who waits, so nobody overtakes; whoever is cancelled at that very moment hands it on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from mcpcore.commands import WaitFor
+from mcpcore.signals import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from mcpcore.commands import Command
+
+
+@define(eq=False)
+class Places:
+    """``free`` places, to be taken and given back.
+
+    :ivar free: how many nobody has taken.
+    """
+
+    free: int
+    _waiting: deque[Signal] = field(factory=deque[Signal], init=False, repr=False)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a place."""
+        return bool(self._waiting)
+
+    def take(self) -> Generator[Command, Any, None]:
+        """Wait for a place and take it."""
+        if self.free:
+            self.free -= 1
+            return
+        turn = Signal()
+        self._waiting.append(turn)
+        try:
+            yield WaitFor(turn)
+        except BaseException:
+            if turn.raised:
+                self.give()
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    def give(self) -> None:
+        """Give a place back."""
+        if self._waiting:
+            self._waiting.popleft().raise_()
+        else:
+            self.free += 1
