@@ -445,7 +445,7 @@ def test_the_report_fits_the_terminal(command: Command, monkeypatch: pytest.Monk
     assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
     # No row is folded: each begins with its number, and what follows it is one request.
     rows = [line.split() for line in lines if line[:4].strip().isdecimal()]
-    assert len(rows) == 48
+    assert len(rows) == 50
 
 
 def test_a_leak_is_shown_and_ends_the_demonstration_badly(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

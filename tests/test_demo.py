@@ -62,11 +62,15 @@ async def test_the_modern_era_leaks_nothing() -> None:
     assert {line.status for line in story} == {200}
 
 
+# Both users probe: a probe that failed tells others nothing, and they do not wait for the first one's resolvers.
+DISCOVERS = 2
+
+
 async def test_the_handshake_era_leaks_nothing_and_gives_each_user_a_session() -> None:
     evidence = await play(Era.HANDSHAKE)
     verdict = judge(evidence)
     assert verdict.holds, verdict
-    assert verdict.requests == verdict.resolutions == 1 + len(HANDSHAKE_REQUESTS) + ANSWERS
+    assert verdict.requests == verdict.resolutions == DISCOVERS + len(HANDSHAKE_REQUESTS) + ANSWERS
     assert (verdict.answers, verdict.sessions) == (ANSWERS, len(TOOLS))
     story = lines(evidence)
     assert sorted(line.rpc for line in story if line.kind not in ("request", "discover")) == sorted(HANDSHAKE_REQUESTS)

@@ -26,7 +26,7 @@ from mcpcore import (
     SendRequest,
     TransportError,
 )
-from mcpcore.redaction import redact_name, redact_names, redact_url
+from mcpcore.redaction import redact_names, redact_url, repr_of_name
 
 MARK = "S3CRET"
 URL = f"https://mcp.example/mcp?key={MARK}#{MARK}"
@@ -308,7 +308,7 @@ def test_a_url_is_shown_by_origin_and_path(url: str, shown: str) -> None:
     ],
 )
 def test_what_a_request_names_is_shown_without_userinfo_and_query(name: str | None, shown: str) -> None:
-    assert redact_name(name) == shown
+    assert repr_of_name(name) == shown
 
 
 def test_headers_are_shown_by_name() -> None:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import field, frozen
 
 from mcpcore.context import RequestKind
-from mcpcore.redaction import redact_name, redact_url
+from mcpcore.redaction import redact_url, repr_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class SendRequest:
     body: bytes = field(repr=False)
     kind: RequestKind
     rpc_method: str | None = None
-    rpc_name: str | None = field(default=None, repr=redact_name)
+    rpc_name: str | None = field(default=None, repr=repr_of_name)
     attempt: int = 1
     principal: str | None = field(default=None, repr=False)
 

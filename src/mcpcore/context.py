@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import field, frozen
 
 from mcpcore.errors import ConfigurationError
-from mcpcore.redaction import redact_name, redact_names, redact_url
+from mcpcore.redaction import redact_names, redact_url, repr_of_name
 
 if TYPE_CHECKING:
     from mcpcore.challenges import Challenge
@@ -121,7 +121,7 @@ class RequestContext:
     http_method: str
     kind: RequestKind
     rpc_method: str | None = None
-    rpc_name: str | None = field(default=None, repr=redact_name)
+    rpc_name: str | None = field(default=None, repr=repr_of_name)
     request_id: int | str | None = None
     body: bytes = field(default=b"", repr=False)
     attempt: int = 1

@@ -27,9 +27,14 @@ def redact_url(url: str) -> str:
     return parts._replace(netloc=host + port, query="", fragment="").geturl()
 
 
-def redact_name(name: str | None) -> str:
-    """The ``repr`` of what a request names: of a resource, whose name is a URI, without what may be secret in it."""
-    return repr(redact_url(name) if name and any(mark in name for mark in "@?#") else name)
+def redact_name(name: str | None) -> str | None:
+    """What a request names: of a resource, whose name is a URI, without what may be secret in it."""
+    return redact_url(name) if name and any(mark in name for mark in "@?#") else name
+
+
+def repr_of_name(name: str | None) -> str:
+    """The same, for a ``repr``."""
+    return repr(redact_name(name))
 
 
 def redact_names(names: Iterable[str]) -> str:

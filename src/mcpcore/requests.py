@@ -32,7 +32,7 @@ from mcpcore.errors import (
 )
 from mcpcore.exchange import Exchange
 from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
-from mcpcore.redaction import HIDDEN, redact_name, redact_url
+from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.shapes import is_integer
 from mcpcore.state import Redirects
 from mcpcore.tools import Progress
@@ -85,7 +85,7 @@ class Outbound:
     http_method: str = "POST"
     body: bytes = field(default=b"", repr=False)
     rpc_method: str | None = None
-    rpc_name: str | None = field(default=None, repr=redact_name)
+    rpc_name: str | None = field(default=None, repr=repr_of_name)
     request_id: int | str | None = None
     revision: Revision | None = None
     answered_elsewhere: bool = False
@@ -100,7 +100,7 @@ class Outbound:
         """What this request is called in an error."""
         if self.rpc_method is None:
             return f"{self.http_method} ({self.kind.value})"
-        return f"{self.rpc_method} {redact_name(self.rpc_name)}" if self.rpc_name else self.rpc_method
+        return f"{self.rpc_method} {repr_of_name(self.rpc_name)}" if self.rpc_name else self.rpc_method
 
 
 def resolve(

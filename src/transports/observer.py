@@ -47,7 +47,7 @@ class ExchangeSummary:
             request.method,
             redact_url(request.url),
             request.rpc_method,
-            None if request.rpc_name is None else redact_name(request.rpc_name),
+            redact_name(request.rpc_name),
             request.principal,
             request.attempt,
             tuple(name.decode("ascii") for name, _ in request.headers),
