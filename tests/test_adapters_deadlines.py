@@ -9,11 +9,13 @@ from typing import Any
 import anyio
 import pytest
 import trio
+from attrs import define
 from support.adapters import ERAS, Mint, person, server_of, wired
 from trio.testing import MockClock
 
 import transports
-from mcpcore import CallContext, DeadlineExceeded, Limits, RequestContext
+from mcpcore import CallContext, DeadlineExceeded, Limits, RequestContext, SendRequest
+from transports.engines.memory import MemoryEngine
 from transports.testing import Answer, Forward, Progress, ReceivedRequest, Server, Tool, echo_headers
 
 pytestmark = pytest.mark.trio
@@ -255,22 +257,154 @@ async def never(request: ReceivedRequest, forward: Forward) -> Answer:
     return Answer(500)
 
 
-async def test_a_response_that_has_answered_and_stays_open_is_not_waited_for(autojump_clock: MockClock) -> None:
-    """A server may keep the stream of an answer open; the call has what it wanted."""
+async def lingering(request: ReceivedRequest, forward: Forward) -> Answer:
+    """Answer in an event stream, and leave it open."""
+    answer = await forward(request)
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        yield b"data: " + answer.body + b"\n\n"
+        await anyio.sleep_forever()
+
+    return Answer.stream(body)
+
+
+@pytest.mark.parametrize("timeout", [None, 0.1], ids=["no deadline", "a deadline meanwhile"])
+async def test_a_response_that_has_answered_and_stays_open_is_hardly_waited_for(
+    timeout: float | None, autojump_clock: MockClock
+) -> None:
+    """A server may keep the stream of an answer open; the call has what it wanted, whatever passes meanwhile."""
     server = server_of("modern", echo_headers)
-
-    async def lingering(request: ReceivedRequest, forward: Forward) -> Answer:
-        answer = await forward(request)
-
-        async def body() -> AsyncGenerator[bytes, None]:
-            yield b"data: " + answer.body + b"\n\n"
-            await anyio.sleep_forever()
-
-        return Answer.stream(body)
-
     server.script("tools/call", lingering)
     async with client_of(server, limits=Limits(drain=0.25)) as client:
         await client.open()
         watch = Stopwatch()
-        assert not (await client.call_tool("echo_headers")).is_error
+        assert not (await client.call_tool("echo_headers", timeout=timeout)).is_error
         assert watch.seconds == 0.25
+
+
+async def test_a_response_that_has_answered_and_never_stops_is_hardly_read(autojump_clock: MockClock) -> None:
+    server, sent = server_of("modern", echo_headers), list[int]()
+
+    async def chatty(request: ReceivedRequest, forward: Forward) -> Answer:
+        answer = await forward(request)
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield b"data: " + answer.body + b"\n\n"
+            for number in range(100):
+                sent.append(number)
+                yield b": as long as sixty-four bytes, and of no use to anybody at all.\n"
+
+        return Answer.stream(body)
+
+    server.script("tools/call", chatty)
+    async with client_of(server, limits=Limits(drain_bytes=256)) as client:
+        assert not (await client.call_tool("echo_headers")).is_error
+        [call] = server.journal.requests("tools/call")
+        assert call.outcome == "disconnected"
+    assert len(sent) <= 5
+
+
+# The farewell of a session that serves one call alone: with new credentials each time, and no principal
+
+
+@pytest.mark.parametrize("timeout", [None, 10.0, 2.0], ids=["no deadline", "in time", "a deadline meanwhile"])
+@pytest.mark.parametrize("hanging", ["server", "resolver"])
+async def test_a_known_result_is_returned_though_the_session_cannot_be_ended(
+    hanging: str, timeout: float | None, autojump_clock: MockClock
+) -> None:
+    server, mint = server_of("handshake", echo_headers), Mint()
+    server.script("DELETE", never, times=None)
+
+    async def resolver(context: RequestContext) -> dict[str, str]:
+        if hanging == "resolver" and context.http_method == "DELETE":
+            await anyio.sleep_forever()
+        return mint(context)
+
+    async with client_of(server, "handshake", get_headers=resolver, limits=Limits(goodbye=3.0)) as client:
+        watch = Stopwatch()
+        assert not (await client.call_tool("echo_headers", timeout=timeout)).is_error
+        assert watch.seconds == 3
+    # Said once: nothing is left to be said when the client closes.
+    assert watch.seconds == 3
+    assert len(server.journal.requests("DELETE")) == (1 if hanging == "server" else 0)
+
+
+@pytest.mark.parametrize("ended_by", ["deadline", "cancellation"])
+async def test_the_notice_and_the_end_of_a_session_are_one_goodbye(ended_by: str, autojump_clock: MockClock) -> None:
+    server = server_of("handshake", Tool(ticks))
+    server.script("notifications/cancelled", never, times=None)
+    server.script("DELETE", never, times=None)
+    async with client_of(server, "handshake", get_headers=Mint(), limits=Limits(goodbye=3.0)) as client:
+        watch = Stopwatch()
+        if ended_by == "deadline":
+            with pytest.raises(DeadlineExceeded):
+                await client.call_tool("ticks", timeout=10.0)
+        else:
+            with anyio.move_on_after(10) as scope:
+                await client.call_tool("ticks", timeout=None)
+            assert scope.cancelled_caught
+        assert watch.seconds == 13
+    assert watch.seconds == 13
+    assert len(server.journal.requests("notifications/cancelled")) == 1
+
+
+async def test_a_farewell_is_not_cut_short_by_the_deadline(autojump_clock: MockClock) -> None:
+    server = server_of("handshake", echo_headers)
+
+    async def slow_end(request: ReceivedRequest, forward: Forward) -> Answer:
+        await anyio.sleep(2)
+        return await forward(request)
+
+    server.script("DELETE", slow_end)
+    async with client_of(server, "handshake", get_headers=Mint(), limits=Limits(goodbye=3.0)) as client:
+        watch = Stopwatch()
+        assert not (await client.call_tool("echo_headers", timeout=1.0)).is_error
+        assert watch.seconds == 2
+    [end] = server.journal.requests("DELETE")
+    assert end.status is not None
+
+
+async def test_a_call_that_waits_for_a_connection_exceeds_its_deadline_by_one_goodbye_at_most(
+    autojump_clock: MockClock,
+) -> None:
+    """Where every connection is taken, the notice has to wait for one too."""
+    server = server_of("handshake", echo_headers)
+    engine = Narrow(MemoryEngine(server), anyio.Semaphore(1))
+    server.script("tools/call", slowly_in_an_hour)
+    limits, seconds = Limits(goodbye=3.0), list[float]()
+    async with (
+        transports.connect("https://mcp.example/mcp", engine=engine, limits=limits, timeout=None) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        await client.open(context=ALICE)
+        tasks.start_soon(client.bind(ALICE).call_tool, "echo_headers")
+        await anyio.wait_all_tasks_blocked()
+        watch = Stopwatch()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("echo_headers", context=ALICE, timeout=10.0)
+        seconds.append(watch.seconds)
+        tasks.cancel_scope.cancel()
+    assert seconds == [13]
+    assert len(server.journal.requests("tools/call")) == 1
+
+
+async def slowly_in_an_hour(request: ReceivedRequest, forward: Forward) -> Answer:
+    """Take an hour to answer."""
+    await anyio.sleep(3600)
+    return await forward(request)
+
+
+@define(eq=False)
+class Narrow:
+    """An engine with fewer connections than calls."""
+
+    engine: transports.Engine
+    turns: anyio.Semaphore
+    carries_identity = False
+
+    async def send(self, request: SendRequest) -> transports.Response:
+        async with self.turns:
+            return await self.engine.send(request)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
