@@ -13,6 +13,7 @@ import pytest
 from attrs import define, field
 from support.pure import Answer, PureDriver, Reply, headers_of, message_of, result_reply
 from support.scenes import ALICE, BOB, HANDSHAKE, MODERN, SCENES, SSE, PureServer, Recorder, each_kind, play, reachable
+from support.stepping import HandshakeServer, SseServer, World, world_of
 
 from mcpcore import (
     CallContext,
@@ -20,7 +21,9 @@ from mcpcore import (
     Complete,
     ForbiddenError,
     HeaderResolverError,
+    Limits,
     McpError,
+    NotSentError,
     Operation,
     RequestContext,
     RequestKind,
@@ -29,6 +32,7 @@ from mcpcore import (
     WaitFor,
 )
 from mcpcore.http_sse import EventStream
+from mcpcore.partitions import Partitions
 
 URL = "https://mcp.example/mcp"
 
@@ -565,3 +569,162 @@ def test_which_arguments_travel_as_headers_is_learned_from_ones_own_list() -> No
     server.driver.run(client.list_tools(context=nobody))
     assert (mirrored(alice), mirrored(bob)) == ({"mcp-param-for-alice"}, set())
     assert mirrored(nobody) == {"mcp-param-for-bob"}
+
+
+# A call that is answered as somebody else keeps nothing for those whom it seemed to be.
+
+APP, UNSENT = "Bearer app", "was never sent"
+
+
+@define
+class Turncoat:
+    """Resolvers show the application's token, until the server has turned it away: then each call's user's.
+
+    :ivar by: how the server turns it away: a status, or that the request was never sent.
+    :ivar at: which kind of request it does so with.
+    :ivar crossings: what reached a session or a stream under another token than that it was opened with.
+    """
+
+    by: int | str
+    at: RequestKind
+    server: Callable[[SendRequest], Answer]
+    is_turned: bool = False
+    opened: dict[str, str] = field(factory=dict)
+    crossings: list[str] = field(factory=list)
+
+    def resolve(self, context: RequestContext) -> dict[str, str]:
+        return {"Authorization": f"Bearer {context.user}" if self.is_turned else APP}
+
+    def __call__(self, request: SendRequest) -> Answer:
+        headers = headers_of(request)
+        token = headers["authorization"]
+        if token == APP and request.kind is self.at:
+            self.is_turned = True
+            if self.by == UNSENT:
+                return NotSentError(UNSENT)
+            return Reply(401) if self.by == 401 else Reply(307, {"location": request.url})
+        place = headers.get("mcp-session-id") or (request.url if "?s=" in request.url else None)
+        if place is not None and self.opened.setdefault(place, token) != token:
+            self.crossings.append(f"{request.kind} as {token} in what {self.opened[place]} opened")
+        answer = self.server(request)
+        if isinstance(answer, Reply) and "mcp-session-id" in dict(answer.head()):
+            self.opened[dict(answer.head())["mcp-session-id"]] = token
+        return answer
+
+
+def as_somebody_else(by: int | str, at: RequestKind, server: Any, **options: Any) -> tuple[World, Turncoat]:
+    turncoat = Turncoat(by, at, server)
+    world = world_of(server, get_headers=turncoat.resolve, redirects="same-origin", **options)
+    world.server = turncoat
+    return world, turncoat
+
+
+each_turning = pytest.mark.parametrize("by", [401, 307, UNSENT])
+
+
+@each_turning
+def test_a_session_opened_as_somebody_else_serves_its_call_alone(by: int | str) -> None:
+    world, turncoat = as_somebody_else(by, RequestKind.INITIALIZE, HandshakeServer(), protocol_version="2025-11-25")
+    for name in ("alice", "bob"):
+        turncoat.is_turned = False
+        world.sent.clear()
+        assert world.run(world.client.call_tool("x", context=CallContext(user=name))).text == "found"
+        sent = [request.rpc_method or request.method for request in world.sent]
+        assert sent == ["initialize"] * 2 + ["notifications/initialized", "tools/call", "DELETE"]
+    assert turncoat.crossings == []
+    assert turncoat.opened == {"s1": "Bearer alice", "s2": "Bearer bob"}
+    assert world.leftovers() == []
+
+
+@each_turning
+@pytest.mark.parametrize("at", [RequestKind.LISTEN, RequestKind.INITIALIZE])
+def test_a_stream_opened_as_somebody_else_serves_its_call_alone(by: int | str, at: RequestKind) -> None:
+    world, turncoat = as_somebody_else(by, at, SseServer(), type="sse")
+    for number, name in enumerate(("alice", "bob"), 1):
+        turncoat.is_turned = False
+        assert world.run(world.client.call_tool("x", context=CallContext(user=name))).text == "found"
+        assert [stream.closed.raised for stream in world.streams] == [True] * number
+    assert turncoat.crossings == []
+    assert world.leftovers() == []
+
+
+@pytest.mark.parametrize("at", [RequestKind.INITIALIZE, RequestKind.LISTEN])
+def test_a_principal_keeps_what_it_opened_after_a_401(at: RequestKind) -> None:
+    server = HandshakeServer() if at is RequestKind.INITIALIZE else SseServer()
+    options = {"protocol_version": "2025-11-25"} if at is RequestKind.INITIALIZE else {"type": "sse"}
+    world, _ = as_somebody_else(401, at, server, **options)
+    for _ in range(2):
+        world.run(world.client.call_tool("x", context=CallContext(principal="p", user="alice")))
+    assert server.opened == 1
+    assert world.leftovers() == []
+
+
+def searching(request: SendRequest) -> Answer:
+    """A modern server that shows each user another definition of one tool."""
+    name = headers_of(request)["authorization"].removeprefix("Bearer ")
+    if request.rpc_method == "server/discover":
+        return result_reply(request, {"supportedVersions": ["2026-07-28"], "instructions": f"for {name}"})
+    if request.rpc_method == "tools/list":
+        schema = {"type": "object", "properties": {"q": {"type": "string", "x-mcp-header": f"For-{name}"}}}
+        return result_reply(request, {"tools": [{"name": "search", "inputSchema": schema}]})
+    return result_reply(request, {"content": []})
+
+
+@each_turning
+@pytest.mark.parametrize("at", [RequestKind.DISCOVER, RequestKind.REQUEST])
+def test_a_definition_shown_to_somebody_else_asks_nothing_of_others(by: int | str, at: RequestKind) -> None:
+    world, turncoat = as_somebody_else(by, at, searching)
+    tools = world.run(world.client.list_tools(context=CallContext(user="alice")))
+    assert [tool.name for tool in tools] == ["search"]
+    turncoat.is_turned = False
+    world.run(world.client.call_tool("search", {"q": "secret"}, context=CallContext(user="bob")))
+    assert not [name for name in headers_of(world.sent[-1]) if name.startswith("mcp-param-")]
+
+
+@each_turning
+@pytest.mark.parametrize("pinned", [None, "2026-07-28"])
+def test_what_a_server_tells_somebody_else_is_told_nobody(by: int | str, pinned: str | None) -> None:
+    world, turncoat = as_somebody_else(by, RequestKind.DISCOVER, searching, protocol_version=pinned)
+    bob = world.play(world.client.open(context=CallContext(user="bob")))
+    bob.until(ResolveHeaders)
+    assert world.run(world.client.open(context=CallContext(user="alice"))).instructions == "for alice"
+    # Bob's first headers are the application's, as Alice's were; what she was told is not his all the same.
+    turncoat.is_turned = False
+    assert bob.finish().instructions == "for bob"
+    assert all(partition.discovery is None for partition in world.client._state.partitions.all())
+
+
+# What a call opens when nobody will find it again.
+
+
+def test_a_session_opened_while_the_client_closes_ends_with_its_call() -> None:
+    world = world_of(HandshakeServer(), protocol_version="2025-11-25")
+    play = world.play(world.client.call_tool("x", context=ALICE))
+    play.until(SendRequest, rpc_method="initialize")
+    assert world.client.close() == []
+    assert play.finish().text == "found"
+    assert world.methods() == ["initialize", "notifications/initialized", "tools/call", "DELETE"]
+    assert world.client.close() == []
+    for _ in range(2):
+        world.run(world.client.ping(context=ALICE))
+    assert world.methods()[4:] == ["initialize", "notifications/initialized", "ping", "ping"]
+
+
+def test_a_stream_opened_while_the_client_closes_ends_with_its_call() -> None:
+    world = world_of(SseServer(), type="sse")
+    play = world.play(world.client.call_tool("x", context=ALICE))
+    play.until(SendRequest, method="GET")
+    assert world.client.close() == []
+    assert play.finish().text == "found"
+    assert [stream.closed.raised for stream in world.streams] == [True]
+    assert world.leftovers() == []
+
+
+def test_only_a_partition_that_can_be_found_is_kept() -> None:
+    partitions = Partitions(b"key", Limits(partitions=1, anonymous_partitions=1))
+    first, nobody = partitions.of_principal("1"), partitions.of_nobody()
+    assert (first.is_kept, nobody.is_kept) == (True, False)
+    second, minted = partitions.of_principal("2"), partitions.of_identity(b"1")
+    assert (first.is_kept, second.is_kept, minted.is_kept) == (False, True, True)
+    partitions.clear()
+    assert (second.is_kept, minted.is_kept) == (False, False)

@@ -244,7 +244,7 @@ def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolut
     yield WaitFor(stream.opened)
     if stream.session is None:
         assert stream.failure is not None
-        raise stream.failure.located(call.state.endpoint.name, request.name)
+        raise _again(stream.failure).located(call.state.endpoint.name, request.name)
     yield from _shake_hands(call, stream, stream.session)
     # Two calls that follow a failed one may both open a stream; the partition keeps the first.
     if call.may_keep and call.partition.is_kept and _kept(call) is None:

@@ -152,7 +152,7 @@ class Search:
             self._handshake = newest(Era.HANDSHAKE, supported_versions(answer)) or HANDSHAKE
             self._advance(NegotiationEvent.NOT_MODERN)
             return None
-        if isinstance(answer, Response):
+        if isinstance(answer, Response) and call.may_keep:
             call.partition.discovery = read_discovery(answer.result)
         self._advance(NegotiationEvent.MODERN_PROOF)
         return revision
