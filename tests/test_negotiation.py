@@ -13,6 +13,7 @@ from support.stepping import (
     MODERN,
     REVISIONS,
     HandshakeServer,
+    Play,
     SseServer,
     World,
     event,
@@ -32,6 +33,7 @@ from mcpcore import (
     McpError,
     RedirectError,
     RemoteProtocolError,
+    RequestContext,
     RequestKind,
     ResolveHeaders,
     RpcError,
@@ -683,3 +685,88 @@ def test_events_of_a_stream_before_the_answer_to_the_probe() -> None:
     world = world_of(server)
     world.run(world.client.open())
     assert world.methods() == ["server/discover"]  # In the modern era a server cannot ask.
+
+
+# A resolver that is asked again holds nobody up.
+
+
+def by_principal(context: RequestContext) -> dict[str, str]:
+    return {"Authorization": f"{context.principal} {context.attempt}"}
+
+
+def choosy(server: Callable[[SendRequest], Answer]) -> Callable[[SendRequest], Answer]:
+    """Turns Alice's first token away."""
+    return lambda r: Reply(401) if headers_of(r)["authorization"] == "alice 1" else server(r)
+
+
+def until_asked(play: Play[Any], name: str, value: object) -> None:
+    """Go on until a resolver is asked for this, and hangs."""
+    for _ in range(100):
+        command = play.until(ResolveHeaders)
+        if getattr(command.context, name) == value:
+            return
+        assert play.step()
+    raise AssertionError("the resolver is never asked for that")
+
+
+@pytest.mark.parametrize("comes", ["before", "between", "after"])
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (lambda: choosy(modern_server), "attempt", 2),
+        (HandshakeServer, "kind", RequestKind.INITIALIZE),
+        (HandshakeServer, "kind", RequestKind.NOTIFICATION),
+    ],
+    ids=["401", "initialize", "initialized"],
+)
+def test_a_resolver_that_hangs_during_the_search_holds_no_other_identity_up(
+    make: Callable[[], Callable[[SendRequest], Answer]], name: str, value: object, comes: str
+) -> None:
+    world = world_of(make(), get_headers=by_principal)
+    alice, bob = (world.play(world.client.call_tool("x", context=context)) for context in (ALICE, BOB))
+    if comes == "before":
+        bob.until(ResolveHeaders)
+    if comes != "after":
+        alice.until(SendRequest)
+        bob.until_blocked()
+    until_asked(alice, name, value)
+    assert bob.finish().text == "found"
+    assert alice.finish().text == "found"
+    assert world.leftovers() == []
+
+
+def test_a_flight_that_landed_early_does_not_land_the_next_one() -> None:
+    world = world_of(choosy(modern_server), get_headers=by_principal)
+    alice, bob, carol = (
+        world.play(world.client.call_tool("x", context=context)) for context in (ALICE, BOB, CallContext(principal="c"))
+    )
+    until_asked(alice, "attempt", 2)
+    bob.until(SendRequest)
+    carol.until_blocked()
+    alice.finish()
+    carol.until_blocked()
+    bob.finish()
+    carol.finish()
+    # Bob searched for himself while Alice's resolver was working; Carol had both of them do it for her.
+    assert world.methods().count("server/discover") == 3
+    assert world.leftovers() == []
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+def test_a_search_that_ends_while_its_resolver_is_asked_again_leaves_nothing(end: str) -> None:
+    def failing(context: RequestContext) -> dict[str, str]:
+        if context.principal == "alice" and context.attempt == 2:
+            raise PermissionError
+        return by_principal(context)
+
+    world = world_of(choosy(modern_server), get_headers=failing)
+    alice, bob = (world.play(world.client.call_tool("x", context=context)) for context in (ALICE, BOB))
+    alice.until(SendRequest)
+    bob.until_blocked()
+    until_asked(alice, "attempt", 2)
+    if end == "fail":
+        assert isinstance(alice.fail(), HeaderResolverError)
+    else:
+        assert alice.cancel() is None
+    assert bob.finish().text == "found"
+    assert world.leftovers() == []

@@ -636,3 +636,92 @@ def test_a_result_with_headers_of_a_session_in_the_modern_era_is_just_a_result()
     world.run(world.client.call_tool("x"))
     world.run(world.client.call_tool("x"))
     assert all("mcp-session-id" not in headers_of(request) for request in world.sent)
+
+
+# Farewells: what a call without a session for others has to tell after its end.
+
+
+def at_the_end(answer: Callable[[SendRequest], Answer] | None = None) -> tuple[World, Operation[Any]]:
+    """A call that has its result, in a session that serves it alone; DELETE is answered by ``answer``."""
+    server = HandshakeServer()
+    world = world_of(
+        lambda request: answer(request) if answer is not None and request.method == "DELETE" else server(request),
+        get_headers=counting(),
+        protocol_version=HANDSHAKE,
+    )
+    play = world.play(world.client.call_tool("x"))
+    while not isinstance(play.operation._command, Complete):
+        assert play.step()
+    return world, play.operation
+
+
+def test_the_result_comes_before_the_farewell() -> None:
+    world, operation = at_the_end()
+    command = operation.next_command()
+    assert isinstance(command, Complete)
+    assert command.result.text == "found"
+    assert "DELETE" not in world.methods()
+    farewell = operation.cancel()
+    assert farewell is not None
+    assert operation.cancel() is None
+    assert world.run(farewell) is None
+    assert world.methods()[-1] == "DELETE"
+    assert headers_of(world.sent[-1])["mcp-session-id"] == "s1"
+    assert world.leftovers() == []
+
+
+@pytest.mark.parametrize("answer", [Reply(500), Reply(405), Reply(401), TransportError("broken")], ids=repr)
+def test_a_farewell_that_fails_changes_no_result(answer: Answer) -> None:
+    world, operation = at_the_end(lambda _: answer)
+    command = operation.next_command()
+    farewell = operation.cancel()
+    assert farewell is not None
+    world.run(farewell)
+    assert isinstance(command, Complete)
+    assert command.result.text == "found"
+    with pytest.raises(LocalProtocolError, match="tools/call 'x' is over"):
+        operation.next_command()
+
+
+def test_a_farewell_that_is_given_up_has_none_of_its_own() -> None:
+    world, operation = at_the_end()
+    operation.next_command()
+    farewell = operation.cancel()
+    assert farewell is not None
+    world.play(farewell).until(SendRequest, method="DELETE")
+    assert farewell.cancel() is None
+    assert world.leftovers() == []
+
+
+def test_a_result_that_nobody_fetched_has_a_farewell_too() -> None:
+    world, operation = at_the_end()
+    farewell = operation.cancel()
+    assert farewell is not None
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError, match="tools/call 'x' is over"):
+            operation.next_command()
+    world.run(farewell)
+    assert world.methods()[-1] == "DELETE"
+
+
+def test_an_error_that_nobody_fetched_is_not_told_after_cancel() -> None:
+    operation = Client(URL, protocol_version=MODERN).call_tool("x")
+    operation.next_command()
+    operation.request_failed(TransportError("broken"))
+    assert operation.cancel() is None
+    with pytest.raises(LocalProtocolError, match="is over"):
+        operation.next_command()
+
+
+def test_a_call_that_failed_ends_its_session_too() -> None:
+    server = HandshakeServer()
+    world = world_of(
+        lambda request: Reply(500) if request.rpc_method == "tools/call" else server(request),
+        get_headers=counting(),
+        protocol_version=HANDSHAKE,
+    )
+    operation = world.client.call_tool("x")
+    play = world.play(operation)
+    assert isinstance(play.fail(), HttpStatusError)
+    assert world.methods()[-1] == "DELETE"
+    assert operation.cancel() is None

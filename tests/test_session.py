@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from support.pure import Answer, Reply, error_reply, headers_of, json_reply, message_of, result_reply, sse_reply
 from support.schema import check_sent, needs_schema
-from support.stepping import FOUND, HANDSHAKE, URL, HandshakeServer, World, initialize_result, world_of
+from support.stepping import FOUND, HANDSHAKE, URL, HandshakeServer, World, event, initialize_result, world_of
 from support.stepping import REVISIONS as NAMES
 
 from mcpcore import (
@@ -788,3 +788,130 @@ def test_a_follower_that_gives_up_does_not_disturb_the_leader() -> None:
     assert follower.cancel() is None
     leader.finish()
     assert world.leftovers() == []
+
+
+# What the server asks before its answer has bounds, and cannot hurt the call.
+
+
+def asking(*messages: bytes, reply: Answer | None = None) -> World:
+    """A server that sends these before it answers a tool call, and answers our replies with ``reply``."""
+    server = HandshakeServer()
+
+    def answer(request: SendRequest) -> Answer:
+        if request.kind is RequestKind.RESPONSE and reply is not None:
+            return reply
+        if request.rpc_method != "tools/call":
+            return server(request)
+        result = {"jsonrpc": "2.0", "id": message_of(request)["id"], "result": FOUND}
+        return Reply(200, {"content-type": "text/event-stream"}, [*messages, event(result)])
+
+    return pinned(answer, limits=Limits(server_requests=3))
+
+
+def pings(count: int) -> list[bytes]:
+    return [event({"jsonrpc": "2.0", "id": number, "method": "ping"}) for number in range(count)]
+
+
+def test_a_server_may_ask_as_often_as_the_limit_says() -> None:
+    world = asking(*pings(3))
+    assert world.run(world.client.call_tool("x")).text == "found"
+    assert [r.kind for r in world.sent].count(RequestKind.RESPONSE) == 3
+    # The limit is each call's own.
+    assert world.run(world.client.call_tool("x")).text == "found"
+
+
+def test_a_server_that_asks_too_much_before_it_answers() -> None:
+    world = asking(*pings(4))
+    error = world.fail(world.client.call_tool("x"))
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.request) == ("server_requests", "tools/call 'x'")
+    assert [r.kind for r in world.sent].count(RequestKind.RESPONSE) == 3
+    assert world.ended[-1:] == [False]
+    assert world.leftovers() == []
+
+
+@pytest.mark.parametrize("method", ["ping", "roots/list"])
+def test_a_request_whose_id_cannot_be_sent_back_is_logged(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    message = b'data: {"jsonrpc":"2.0","id":"\\ud800","method":"' + method.encode() + b'"}\n\n'
+    world = asking(message)
+    assert world.run(world.client.call_tool("x")).text == "found"
+    assert "could not answer the server's request" in caplog.text
+    assert RequestKind.RESPONSE not in [request.kind for request in world.sent]
+
+
+def test_a_reply_that_is_accepted_is_logged_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """Its id is the server's: no JSON-RPC answer to it is awaited."""
+    world = asking(*pings(2), reply=Reply(202))
+    with caplog.at_level(logging.DEBUG, "mcpcore"):
+        assert world.run(world.client.call_tool("x")).text == "found"
+    assert [request.kind for request in world.sent].count(RequestKind.RESPONSE) == 2
+    assert caplog.records == []
+
+
+EVIL = "x\nCRITICAL root \x1b[2J"
+
+
+def check_shown_safely(caplog: pytest.LogCaptureFixture) -> None:
+    [record] = caplog.records
+    shown = record.getMessage()
+    assert "CRITICAL root" in shown
+    assert not any(character in shown for character in "\n\r\x1b")
+
+
+def test_what_a_server_says_to_our_reply_is_logged_safely(caplog: pytest.LogCaptureFixture) -> None:
+    refusal = json_reply({"jsonrpc": "2.0", "id": None, "error": {"code": -1, "message": EVIL}}, 400)
+    world = asking(*pings(1), reply=refusal)
+    world.run(world.client.call_tool("x"))
+    check_shown_safely(caplog)
+
+
+def test_what_breaks_our_reply_is_logged_safely(caplog: pytest.LogCaptureFixture) -> None:
+    world = asking(*pings(1), reply=TransportError(EVIL))
+    world.run(world.client.call_tool("x"))
+    check_shown_safely(caplog)
+
+
+@pytest.mark.parametrize("answer", [None, TransportError(EVIL)], ids=["refused", "broken"])
+def test_what_a_server_says_to_a_goodbye_is_logged_safely(
+    answer: Answer | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = pinned()
+    world.run(world.client.ping(context=ALICE))
+    refusal = json_reply({"jsonrpc": "2.0", "error": {"code": -1, "message": EVIL}}, 400)
+    world.server = lambda _: answer or refusal
+    for goodbye in world.client.close():
+        world.run(goodbye)
+    if answer is not None:
+        check_shown_safely(caplog)
+    else:
+        # No JSON-RPC answer to a DELETE is awaited, so nothing of its words is read.
+        assert [record.getMessage().count(EVIL) for record in caplog.records] == [0]
+
+
+def test_what_breaks_a_cancellation_is_logged_safely(caplog: pytest.LogCaptureFixture) -> None:
+    world = pinned()
+    play = world.play(world.client.call_tool("x", context=ALICE))
+    play.until(SendRequest, rpc_method="tools/call")
+    rest = play.cancel()
+    assert rest is not None
+    world.server = lambda _: TransportError(EVIL)
+    rest.finish()
+    check_shown_safely(caplog)
+
+
+@pytest.mark.parametrize(("token", "count"), [(1, 1), (True, 0), (1.0, 0), ("1", 0), (None, 0)])
+def test_a_progress_token_is_an_integer(token: object, count: int) -> None:
+    """In JSON, 1 and 1.0 and true are three things; in Python they are equal."""
+
+    def server(request: SendRequest) -> Answer:
+        assert (message_of(request)["id"], message_of(request)["params"]["_meta"]["progressToken"]) == (1, 1)
+        params = {"progressToken": token, "progress": 1}
+        return sse_reply(
+            {"jsonrpc": "2.0", "method": "notifications/progress", "params": params},
+            {"jsonrpc": "2.0", "id": 1, "result": FOUND},
+        )
+
+    world = world_of(server, protocol_version="2026-07-28")
+    seen: list[object] = []
+    assert world.run(world.client.call_tool("x", on_progress=seen.append)).text == "found"
+    assert len(seen) == count
