@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -296,6 +297,46 @@ async def test_bytes_after_an_answer_are_not_the_next_answer(extra: bytes) -> No
         assert [request.connection for request in server.requests] == [1, 2]
 
 
+async def test_the_beginning_of_a_second_answer_is_nobodys() -> None:
+    """It may have arrived together with the first answer; what completes it comes when the next user asks."""
+    second = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    async def one_and_a_half(peer: Peer, request: Received) -> None:
+        if request is server.requests[0]:
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine" + second[:20])
+        elif peer.number == 1:
+            await peer.send(second[20:])
+        else:
+            await peer.answer(b"mine")
+
+    async with raw_server(one_and_a_half) as server, engine() as client:
+        assert await exchange(client, post(server.url)) == b"mine"
+        assert client.connections_idle == 0
+        assert await exchange(client, post(server.url)) == b"mine"
+        assert [request.connection for request in server.requests] == [1, 2]
+
+
+async def test_a_response_given_up_halfway_leaves_no_generator_to_the_event_loop() -> None:
+    """Whoever else has to end it does so later, in a task that nobody knows of."""
+
+    async def half(peer: Peer, request: Received) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        await peer.until_gone()
+
+    left, hooks = list[object](), sys.get_asyncgen_hooks()
+    async with raw_server(half) as server, engine() as client:
+        sys.set_asyncgen_hooks(hooks.firstiter, left.append)
+        try:
+            response = await client.send(post(server.url))
+            assert await response.receive() == b"half"
+            await response.aclose()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        del response
+        gc.collect()
+        assert left == []
+
+
 # The end
 
 
@@ -330,6 +371,26 @@ async def test_closing_lets_responses_end_and_fails_those_who_wait() -> None:
         assert await read(response) == b"{}"
         assert (client.connections_in_use, client.connections_idle) == (0, 0)
         await server.until(lambda server: server.open == 0)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("handed_over", [False, True], ids=["waiting", "its turn came"])
+async def test_closing_counts_right_when_a_task_is_cancelled_meanwhile(handed_over: bool) -> None:
+    """Only asyncio's own cancellation can arrive between the closing and the waiter's learning of it."""
+    async with raw_server() as server, engine(Limits(connections=1)) as client:
+        holder = await client.send(post(server.url))
+        waiters = [asyncio.create_task(exchange(client, post(server.url))) for _ in range(2)]
+        await anyio.wait_all_tasks_blocked()
+        if handed_over:
+            await holder.aclose()
+        await client.aclose()
+        waiters[0].cancel()
+        cancelled, failed = await asyncio.gather(*waiters, return_exceptions=True)
+        assert isinstance(cancelled, asyncio.CancelledError)
+        assert isinstance(failed, LocalProtocolError)
+        assert client.connections_in_use == (0 if handed_over else 1)
+        await holder.aclose()
+        assert client.connections_in_use == 0
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

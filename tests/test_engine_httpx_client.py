@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -406,3 +407,24 @@ async def test_a_cancelled_request_closes_its_connection(library: ModuleType) ->
             await server.until(lambda server: len(server.requests) == 1)
             tasks.cancel_scope.cancel()
         await server.until(lambda server: server.open == 0)
+
+
+async def test_a_response_given_up_halfway_leaves_no_generator_to_the_event_loop(library: ModuleType) -> None:
+    """Whoever else has to end it does so later, in a task that nobody knows of."""
+
+    async def half(peer: Peer, request: Received) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        await peer.until_gone()
+
+    left, hooks = list[object](), sys.get_asyncgen_hooks()
+    async with raw_server(half) as server, client_of(library) as client:
+        sys.set_asyncgen_hooks(hooks.firstiter, left.append)
+        try:
+            response = await HttpxClientEngine(client).send(post(server))
+            assert await response.receive() == b"half"
+            await response.aclose()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        del response
+        gc.collect()
+        assert left == []

@@ -130,7 +130,18 @@ async def test_a_request_that_cannot_be_written_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://127.0.0.1/", "http:///mcp", "/mcp", "http://127.0.0.1:x/", "http://127.0.0.1:65536/"]
+    "url",
+    [
+        "ftp://127.0.0.1/",
+        "http:///mcp",
+        "/mcp",
+        "http://127.0.0.1:x/",
+        "http://127.0.0.1:65536/",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1/\ud800",
+        "http://\ud800.example/",
+    ],
+    ids=ascii,
 )
 async def test_a_url_that_cannot_be_used(url: str) -> None:
     async with engine() as client:

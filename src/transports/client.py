@@ -208,8 +208,7 @@ class Client(_Verbs):
         if self._tasks is not None:
             await self._end_readers(self._tasks)
         if self._owns_engine:
-            with anyio.CancelScope(shield=True):
-                await driver.engine.aclose()
+            await driver.engine.aclose()
 
     async def _say_goodbye(self) -> None:
         goodbyes = self._hub.core.close()

@@ -62,12 +62,12 @@ class Turns:
 
         :raises LocalProtocolError: if the engine is closed.
         """
-        if not self._closed:
-            if self.free:
-                self.free -= 1
-                return
+        if self.free or self._closed:
+            self.free -= 1
+        else:
             await self._wait()
         if self._closed:
+            self.give()
             raise LocalProtocolError("the engine is closed")
 
     async def _wait(self) -> None:
@@ -78,7 +78,7 @@ class Turns:
         except BaseException:
             if not event.is_set():
                 self._waiting.remove(event)
-            elif not self._closed:
+            else:
                 self.give()
             raise
 
@@ -93,6 +93,8 @@ class Turns:
         """Fail those who wait, and whoever comes."""
         self._closed = True
         while self._waiting:
+            # Woken means having a turn, here as elsewhere: it is given back by whoever fails.
+            self.free -= 1
             self._waiting.popleft().set()
 
 
