@@ -291,3 +291,25 @@ def test_a_method_that_does_not_fit_its_header_is_not_sent(method: str) -> None:
     with pytest.raises(LocalProtocolError, match="method"):
         driver.run(Client("https://mcp.example/mcp", protocol_version="2026-07-28").request(method))
     assert driver.sent == []
+
+
+# What resolvers are told of a ping, and what a definition may say in a log.
+
+
+@pytest.mark.parametrize(
+    ("era", "told"), [("modern", ("discover", "server/discover")), ("handshake", ("request", "ping"))]
+)
+def test_what_a_ping_is_to_a_resolver(era: str, told: tuple[str, str]) -> None:
+    server, version = (modern_server, MODERN) if era == "modern" else (HandshakeServer(), HANDSHAKE)
+    world = world_of(server, protocol_version=version, get_headers=lambda _: None)
+    world.run(world.client.ping(context=CallContext(principal="p")))
+    assert (world.resolved[-1].kind.value, world.resolved[-1].rpc_method) == told
+    assert world.sent[-1].kind is world.resolved[-1].kind
+
+
+def test_a_definition_that_is_left_out_is_logged_safely(caplog: pytest.LogCaptureFixture) -> None:
+    world = listing({"tools": [{"name": "x\nCRITICAL root \x1b[2J"}]})
+    assert world.run(world.client.list_tools()) == []
+    [record] = caplog.records
+    assert "CRITICAL root" in record.getMessage()
+    assert not any(character in record.getMessage() for character in "\n\r\x1b")

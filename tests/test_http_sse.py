@@ -832,3 +832,120 @@ def test_batches_where_the_revision_has_them(version: str) -> None:
     world.push([{"jsonrpc": "2.0", "method": "notifications/message"}, result_of(request)])
     play.end()
     assert (play.error is None) is (version == "2025-03-26")
+
+
+# Where a stream came from, and what its end leaves behind.
+
+
+@pytest.mark.parametrize(
+    ("data", "target"), [(b"messages?s=1", "/deep/messages?s=1"), (b"?s=1", "/deep/sse?s=1"), (b"/m", "/m")]
+)
+def test_where_to_post_is_relative_to_where_a_redirect_led(data: bytes, target: str) -> None:
+    server = SseServer(endpoint=data)
+    world = sse(server, redirects="same-origin")
+    world.server = lambda r: Reply(307, {"location": "/deep/sse"}) if r.method == "GET" and r.url == URL else server(r)
+    world.run(world.client.ping())
+    assert [request.url for request in world.sent[:2]] == [URL, "https://mcp.example/deep/sse"]
+    assert {request.url for request in world.sent[2:]} == {"https://mcp.example" + target}
+
+
+def broken() -> TransportError:
+    """What an engine reports: an error that was raised, from another one."""
+    with pytest.raises(TransportError) as caught:
+        raise TransportError("broken") from OSError("reset by peer")
+    assert caught.value.__traceback__ is not None
+    return caught.value
+
+
+def test_each_call_that_fails_with_a_stream_is_told_the_cause() -> None:
+    world = silent()
+    plays = [pending(world, name)[0] for name in ("a", "b")]
+    stream, error = world.streams[0], broken()
+    stream.request_failed(error)
+    assert stream.failure is not None
+    assert stream.failure.__traceback__ is None
+    errors = [play.fail() for play in plays]
+    assert len({id(e) for e in (error, *errors)}) == 3
+    assert [type(e.__cause__) for e in errors] == [OSError, OSError]
+    with pytest.raises(TransportError) as caught:
+        stream.expect(1)
+    assert caught.value.__cause__ is error.__cause__
+    # Raising its copies hung nothing on the stream's own.
+    assert stream.failure.__traceback__ is None
+    assert stream.failure.request == ""
+
+
+def test_a_stream_that_breaks_before_its_endpoint_keeps_no_traceback() -> None:
+    world = sse()
+    world.server = lambda _: Reply(200, STREAM)
+    play = world.play(world.client.ping())
+    play.until_blocked()
+    stream = world.streams[0]
+    stream.request_failed(broken())
+    error = play.fail()
+    assert isinstance(error, TransportError)
+    assert isinstance(error.__cause__, OSError)
+    assert stream.failure is not None
+    assert stream.failure.__traceback__ is None
+
+
+@pytest.mark.parametrize(("token", "count"), [(int, 1), (float, 0), (str, 0)])
+def test_a_progress_token_on_a_stream_is_an_integer(token: type[Any], count: int) -> None:
+    world = silent()
+    seen: list[Progress] = []
+    play, request = pending(world, on_progress=seen.append)
+    params = {"progressToken": token(message_of(request)["id"]), "progress": 1}
+    world.push({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+    world.push(result_of(request))
+    play.finish()
+    assert len(seen) == count
+
+
+def test_a_progress_token_of_true_is_not_the_first_request() -> None:
+    stream = EventStream(Endpoint.parse(URL), URL, HTTP_SSE, Limits())
+    stream.receive_data(event(b"/m", "endpoint"))
+    mailbox = stream.expect(1)
+    for token, count in ((True, 0), (1, 1)):
+        params = {"progressToken": token, "progress": 1}
+        stream.receive_data(event({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}))
+        assert len(mailbox) == count
+
+
+def test_a_server_that_asks_too_much_on_a_stream() -> None:
+    world = silent(limits=Limits(server_requests=2))
+    play, request = pending(world)
+    for number in range(3):
+        world.push({"jsonrpc": "2.0", "id": number, "method": "ping"})
+    world.push(result_of(request))
+    error = play.fail()
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.request) == ("server_requests", "tools/call 'x'")
+    assert [r.kind for r in world.sent].count(RequestKind.RESPONSE) == 2
+    assert world.leftovers() == []
+
+
+def test_a_request_on_a_stream_whose_id_cannot_be_sent_back_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    world = silent()
+    play, request = pending(world)
+    world.streams[-1].receive_data(event(b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}'))
+    world.push(result_of(request))
+    assert play.finish().text == "found"
+    assert "could not answer the server's request" in caplog.text
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_a_call_that_gives_up_waiting_for_its_turn_takes_nobodys(in_turn: bool) -> None:
+    world = silent(limits=Limits(pending_requests=1))
+    (first, asked), (second, _), (third, _) = (pending(world, name) for name in "abc")
+    if not in_turn:
+        assert second.cancel() is None
+    world.push(result_of(asked))
+    first.finish()
+    if in_turn:
+        assert second.cancel() is None
+    third.until_blocked()
+    assert world.sent[-1].rpc_name == "c"
+    world.push(result_of(world.sent[-1]))
+    third.finish()
+    assert world.streams[-1].places.free == 1
+    assert world.leftovers() == []
