@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -12,9 +14,9 @@ from attrs import define, evolve
 from support.adapters import CARRIERS, ERAS, Mint, person, server_of, wired
 
 import transports
-from mcpcore import CallContext, LocalProtocolError, Progress, RequestContext, RequestKind, SendRequest
+from mcpcore import CallContext, Limits, LocalProtocolError, Progress, RequestContext, RequestKind, SendRequest
+from transports.testing import Answer, ReceivedRequest, Server, Tool, echo_headers
 from transports.testing import Progress as Report
-from transports.testing import ReceivedRequest, Server, Tool, echo_headers
 
 pytestmark = pytest.mark.anyio
 
@@ -112,6 +114,143 @@ async def test_what_outlives_a_call_does_not_see_its_context_variables() -> None
         async with wire.connect("sse", engine=engine) as client, anyio.create_task_group() as tasks:
             tasks.start_soon(call)
     assert seen == {("GET sent", "caller"), ("GET read", "nobody"), ("POST sent", "caller"), ("POST read", "caller")}
+
+
+# Who hangs, hangs alone
+
+
+@by_carrier
+@pytest.mark.parametrize("era", ["modern", "handshake", "sse"])
+async def test_a_resolver_that_hangs_over_a_401_holds_nobody_up(carrier: str, era: str) -> None:
+    """Alice's first request, whatever it is, is refused; what her resolver then does is between it and her."""
+    server, hanging = server_of(era, echo_headers), anyio.Event()
+
+    async def resolver(context: RequestContext) -> dict[str, str]:
+        if context.attempt == 2:
+            hanging.set()
+            await anyio.sleep_forever()
+        return {"Authorization": f"Bearer {context.principal}"}
+
+    def of_alice(request: ReceivedRequest) -> bool:
+        return request.headers.get("authorization") == "Bearer acme/alice"
+
+    server.script(of_alice, Answer(401, {"WWW-Authenticate": "Bearer"}), times=None)
+    async with wired(server, carrier) as wire, wire.connect(era, get_headers=resolver) as client:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(client.bind(ALICE).call_tool, "echo_headers", timeout=None))
+                await hanging.wait()
+                assert not (await client.call_tool("echo_headers", context=BOB)).is_error
+                tasks.cancel_scope.cancel()
+    assert len(server.journal.requests(of_alice)) == 1
+
+
+@by_carrier
+@pytest.mark.parametrize("era", ["handshake", "sse"])
+async def test_a_resolver_that_hangs_for_initialize_holds_nobody_up(carrier: str, era: str) -> None:
+    server, hanging = server_of(era, echo_headers), anyio.Event()
+
+    async def resolver(context: RequestContext) -> dict[str, str]:
+        if context.kind is RequestKind.INITIALIZE and context.principal == ALICE.principal:
+            hanging.set()
+            await anyio.sleep_forever()
+        return {"X-User": context.request_headers["x-user"]}
+
+    async with wired(server, carrier) as wire, wire.connect(era, get_headers=resolver) as client:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(client.bind(ALICE).call_tool, "echo_headers", timeout=None))
+                await hanging.wait()
+                assert not (await client.call_tool("echo_headers", context=BOB)).is_error
+                tasks.cancel_scope.cancel()
+
+
+async def test_who_gave_up_waiting_is_forgotten_by_what_it_waited_for() -> None:
+    """Alice's handshake takes its time; followers come and go, and it does not grow with each of them."""
+    server, waiting = server_of("handshake", echo_headers), anyio.Event()
+
+    async def never(request: ReceivedRequest, forward: Any) -> Any:
+        waiting.set()
+        await anyio.sleep_forever()
+
+    server.script("initialize", never)
+    counts: list[int] = []
+    async with (
+        wired(server, "memory") as wire,
+        wire.connect(protocol_version="2025-11-25") as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(client.bind(ALICE).call_tool, "echo_headers")
+        await waiting.wait()
+        for _ in range(2):
+            for _ in range(50):
+                with anyio.move_on_after(0):
+                    await client.call_tool("echo_headers", context=ALICE, timeout=None)
+            gc.collect()
+            counts.append(sum(isinstance(thing, type(anyio.Event())) for thing in gc.get_objects()))
+        tasks.cancel_scope.cancel()
+    assert len(server.journal.requests("initialize")) == 1
+    assert abs(counts[1] - counts[0]) < 10
+
+
+# Event streams within a bound
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "interleaved"])
+async def test_more_identities_than_event_streams_are_all_served(at_once: bool) -> None:
+    server = server_of("sse", echo_headers)
+    served: list[str] = []
+    async with (
+        wired(server, "engine") as wire,
+        wire.connect("sse", get_headers=user_header, limits=Limits(streams=2)) as client,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def call(name: str) -> None:
+            for _ in range(3):
+                result = await client.call_tool("echo_headers", context=person(name))
+                assert json.loads(result.text)["x-user"] == name
+                served.append(name)
+
+        with anyio.fail_after(20):
+            for number in range(5):
+                if at_once:
+                    tasks.start_soon(call, f"user-{number}")
+                else:
+                    await call(f"user-{number}")
+    assert sorted(served) == sorted(f"user-{number}" for number in range(5) for _ in range(3))
+
+
+def user_header(context: RequestContext) -> dict[str, str]:
+    return {"X-User": context.request_headers["x-user"]}
+
+
+# A user's own client
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+async def test_a_hook_put_on_a_client_after_connecting_ends_what_calls_share(library: str) -> None:
+    """Without a principal, nobody but the hook knows whom a call is for."""
+    server, user = server_of("handshake", echo_headers), ["nobody"]
+
+    async def hook(request: Any) -> None:
+        request.headers["X-User"] = user[0]
+
+    async with wired(server, library) as wire, wire.connect(protocol_version="2025-11-25") as client:
+        for _ in range(2):
+            await client.call_tool("echo_headers")
+        assert len(server.journal.requests("initialize")) == 1
+        wire.http_client.event_hooks = {"request": [hook]}
+        for user[0] in ("alice", "bob"):
+            await client.call_tool("echo_headers")
+        user[0] = "nobody"
+    sessions = [request.headers["mcp-session-id"] for request in server.journal.requests("tools/call")]
+    assert len(set(sessions)) == 3
+    users = {
+        (request.headers["mcp-session-id"], request.headers.get("x-user"))
+        for request in server.journal.requests("tools/call")
+    }
+    assert users == {(sessions[0], None), (sessions[2], "alice"), (sessions[3], "bob")}
 
 
 # Cancellation

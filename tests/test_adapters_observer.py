@@ -9,7 +9,7 @@ import pytest
 from support.adapters import CARRIERS, ERAS, SOCKETS, person, server_of, wired
 
 import transports
-from mcpcore import RequestContext, RequestKind, TransportError, UnauthorizedError
+from mcpcore import McpError, RequestContext, RequestKind, TransportError, UnauthorizedError
 from transports.testing import Answer, Progress, ReceivedRequest, Send, Tool, echo_headers
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +102,18 @@ async def test_what_it_raises_ends_that_call_alone(carrier: str, era: str) -> No
             with pytest.raises(ZeroDivisionError):
                 await client.call_tool("echo_headers", context=BOB)
             assert not (await client.call_tool("echo_headers", context=ALICE)).is_error
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_resource_is_told_without_what_its_uri_hides(era: str) -> None:
+    server, seen = server_of(era, echo_headers), list[transports.ExchangeSummary]()
+    uri = f"https://user:{SECRET}@files.example/report?token={SECRET}#{SECRET}"
+    async with wired(server, "memory") as wire, wire.connect(era, on_exchange=seen.append) as client:
+        with pytest.raises(McpError) as caught:
+            await client.request("resources/read", {"uri": uri}, context=ALICE)
+    [told] = [summary for summary in seen if summary.rpc_method == "resources/read"]
+    assert told.rpc_name == "https://files.example/report"
+    assert SECRET not in repr(seen) + str(caught.value) + repr(caught.value)
 
 
 @pytest.mark.parametrize("era", ERAS)
