@@ -55,7 +55,7 @@ def _read_page(call: Call, result: dict[str, Any]) -> list[Tool]:
             tool = Tool.from_json(raw)
             _remember(call, tool)
         except RemoteProtocolError as error:
-            _log.warning("%s: a tool is left out: %r", call.state.endpoint.name, error.message)
+            _log.warning("%s: a tool is left out: %s", call.state.endpoint.name, error.message)
         else:
             tools.append(tool)
     return tools
