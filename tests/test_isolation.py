@@ -728,3 +728,14 @@ def test_only_a_partition_that_can_be_found_is_kept() -> None:
     assert (first.is_kept, second.is_kept, minted.is_kept) == (False, True, True)
     partitions.clear()
     assert (second.is_kept, minted.is_kept) == (False, False)
+
+
+def test_whether_identity_is_opaque_may_be_said_later() -> None:
+    world = world_of(HandshakeServer(), protocol_version="2025-11-25")
+    assert not world.client.opaque_identity
+    world.run(world.client.ping())
+    world.client.opaque_identity = True
+    assert world.client.opaque_identity
+    world.run(world.client.ping())
+    sent = world.methods()
+    assert sent == ["initialize", "notifications/initialized", "ping"] * 2 + ["DELETE"]

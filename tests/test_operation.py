@@ -725,3 +725,10 @@ def test_a_call_that_failed_ends_its_session_too() -> None:
     assert isinstance(play.fail(), HttpStatusError)
     assert world.methods()[-1] == "DELETE"
     assert operation.cancel() is None
+
+
+def test_which_requests_must_not_wait_for_a_connection() -> None:
+    world = world_of(talkative(HandshakeServer()), protocol_version=HANDSHAKE)
+    world.run(world.client.call_tool("x"))
+    replies = [request for request in world.sent if request.is_reply]
+    assert [request.kind for request in replies] == [RequestKind.RESPONSE]
