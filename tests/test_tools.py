@@ -67,8 +67,8 @@ def test_one_bad_tool_is_left_out_with_a_warning_and_the_rest_stay(caplog: pytes
     client, server = listing({"tools": [{"name": "bad"}, good, None]})
     assert [tool.name for tool in server.driver.run(client.list_tools(context=ALICE))] == ["good"]
     assert caplog.messages == [
-        f"{URL}: a tool is left out: \"the definition of tool 'bad' has no inputSchema\"",
-        f"{URL}: a tool is left out: 'a tool definition is not an object'",
+        f"{URL}: a tool is left out: the definition of tool 'bad' has no inputSchema",
+        f"{URL}: a tool is left out: a tool definition is not an object",
     ]
 
 
