@@ -752,6 +752,23 @@ def test_a_flight_that_landed_early_does_not_land_the_next_one() -> None:
     assert world.leftovers() == []
 
 
+def test_who_landed_early_and_failed_does_not_clear_the_runway_of_the_next_flight() -> None:
+    healthy = choosy(modern_server)
+    world = world_of(
+        lambda r: Reply(401) if headers_of(r)["authorization"] == "alice 2" else healthy(r), get_headers=by_principal
+    )
+    alice, bob, carol = (
+        world.play(world.client.call_tool("x", context=context)) for context in (ALICE, BOB, CallContext(principal="c"))
+    )
+    until_asked(alice, "attempt", 2)
+    bob.until(SendRequest)
+    assert isinstance(alice.fail(), UnauthorizedError)
+    carol.until_blocked()
+    world.run_all(bob, carol)
+    assert world.methods().count("server/discover") == 3
+    assert world.leftovers() == []
+
+
 @pytest.mark.parametrize("end", ["fail", "cancel"])
 def test_a_search_that_ends_while_its_resolver_is_asked_again_leaves_nothing(end: str) -> None:
     def failing(context: RequestContext) -> dict[str, str]:
