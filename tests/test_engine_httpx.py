@@ -223,6 +223,23 @@ async def test_an_answer_to_the_server_does_not_wait_for_the_call_that_waits_for
         await call.aclose()
 
 
+async def test_a_stream_does_not_keep_the_credentials_that_it_was_opened_with() -> None:
+    async def stream(peer: Peer, request: Received) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.until_gone()
+
+    def holders(field: tuple[bytes, bytes]) -> list[list[object]]:
+        lists = (thing for thing in gc.get_objects() if type(thing) is list)
+        return [thing for thing in lists if any(item is field or item == field for item in thing[:20])]
+
+    async with raw_server(stream) as server, engine() as client:
+        field = (b"x-of-this-test-alone", b"secret")
+        response = await client.send(evolve(get(server.url), headers=(field,)))
+        server.requests.clear()
+        assert holders(field) == []
+        await response.aclose()
+
+
 async def test_streams_have_a_budget_of_their_own() -> None:
     async def stream(peer: Peer, request: Received) -> None:
         if request.line.startswith(b"POST"):

@@ -216,7 +216,10 @@ class HttpxEngine:
         pool = self._pool_for(request)
         connection = await pool.acquire(target.origin)
         try:
-            answer = await connection.http.handle_async_request(_compose(request, target))
+            outgoing = _compose(request, target)
+            answer = await connection.http.handle_async_request(outgoing)
+            # httpcore keeps the request as long as the response, which may be a stream that lives for days.
+            outgoing.headers.clear()
             if connection.wire.unsent:
                 raise _unasked()
             return HttpxResponse(answer, connection, pool)
