@@ -601,13 +601,24 @@ def test_colour_is_for_terminals_that_want_it(settings: dict[str, str]) -> None:
     assert (b"\x1b[36malice" in shown) == (not settings)
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Processes started here can be interrupted, also where a shell has started the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_is_quiet() -> None:
     server = Server()
     server.script(None, lambda request, forward: anyio.sleep_forever(), times=None)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(serve(server)) as served:
-        process = subprocess.Popen(
-            command_line("tools", served.url), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        with interruptible():
+            process = subprocess.Popen(
+                command_line("tools", served.url), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         with process:
             portal.call(server.journal.wait_for)
             process.send_signal(signal.SIGINT)
