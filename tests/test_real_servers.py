@@ -5,26 +5,20 @@ Each runs under uvicorn in a process of its own, behind a gate that notes what c
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
-import httpx
 import pytest
-from attrs import define, field, frozen
+from attrs import define, frozen
 from support.adapters import LIBRARIES, tls
+from support.processes import Gate, Wallet, starting
 
 import transports
 from mcpcore import CallContext, CallToolResult, DeadlineExceeded, HeaderResolverError, RequestContext, RpcError
 
 pytestmark = pytest.mark.anyio
-
-TESTS = Path(__file__).parent
 
 
 @frozen
@@ -62,28 +56,6 @@ WAYS = [
 ]
 
 
-@contextmanager
-def starting(module: str) -> Iterator[Callable[[], str]]:
-    """A server that runs for the length of the block, as a function that waits for it and returns its origin."""
-    command = [sys.executable, "-m", f"support.servers.{module}"]
-    pipe = subprocess.PIPE
-    with (
-        tempfile.TemporaryFile("w+") as complaints,
-        subprocess.Popen(command, cwd=TESTS, stdin=pipe, stdout=pipe, stderr=complaints, text=True) as process,
-    ):
-
-        def origin() -> str:
-            assert process.stdout is not None
-            port = process.stdout.readline().strip()  # It listens already when it says where.
-            if not port:
-                complaints.seek(0)
-                pytest.fail(f"{' '.join(command)} did not start: {complaints.read()}")
-            return f"http://127.0.0.1:{port}"
-
-        yield origin
-        # Leaving the block closes the process's standard input, which ends it, and waits for that.
-
-
 @pytest.fixture(scope="module")
 def origins() -> Iterator[dict[str, str]]:
     """The origin of each setting's server; settings share servers, which start at the same time."""
@@ -94,61 +66,20 @@ def origins() -> Iterator[dict[str, str]]:
 
 
 @define
-class Issuer:
-    """Issues tokens that are used once, and that a new generation makes worthless."""
-
-    generation: int = 1
-    serial: int = 0
-
-    def issue(self, user: str, generation: int) -> str:
-        self.serial += 1
-        return f"{user}.{generation}.{self.serial}"
-
-
-@define
-class Wallet:
-    """What resolves headers in the user's program: it learns of a new generation only when a token is refused."""
-
-    issuer: Issuer
-    known: dict[str, int] = field(factory=dict[str, int])
-    resolved: dict[str, RequestContext] = field(factory=dict[str, RequestContext])
-
-    async def __call__(self, context: RequestContext) -> dict[str, str]:
-        await anyio.lowlevel.checkpoint()
-        user = str(context.principal)
-        if context.attempt == 2 or user not in self.known:
-            self.known[user] = self.issuer.generation
-        authorization = f"Bearer {self.issuer.issue(user, self.known[user])}"
-        self.resolved[authorization] = context
-        return {"Authorization": authorization, "X-User": user}
-
-
-@define
 class Reached:
     """A server in one setting, a client of it, and the gate between them."""
 
     setting: Setting
-    origin: str
     client: transports.Client
+    gate: Gate
     wallet: Wallet
     exchanges: list[transports.ExchangeSummary]
-
-    async def requests(self) -> list[dict[str, Any]]:
-        """What the gate noted since it was asked last."""
-        async with httpx.AsyncClient(verify=tls()) as client:
-            notes: list[dict[str, Any]] = (await client.get(f"{self.origin}/gate")).json()
-        return notes
-
-    async def refuse_older_than(self, generation: int) -> None:
-        """Let the gate refuse the tokens of earlier generations."""
-        async with httpx.AsyncClient(verify=tls()) as client:
-            await client.post(f"{self.origin}/gate?{generation}")
 
 
 @asynccontextmanager
 async def reached(name: str, origins: dict[str, str], carrier: str = "engine") -> AsyncGenerator[Reached, None]:
     """Connect, and judge in the end what every request carried, goodbyes included."""
-    setting, origin, wallet = SETTINGS[name], origins[name], Wallet(Issuer())
+    setting, origin, wallet = SETTINGS[name], origins[name], Wallet()
     exchanges: list[transports.ExchangeSummary] = []
     with anyio.fail_after(30):
         async with AsyncExitStack() as stack:
@@ -165,12 +96,12 @@ async def reached(name: str, origins: dict[str, str], carrier: str = "engine") -
                 on_exchange=exchanges.append,
                 **options,
             )
-            server = Reached(setting, origin, client, wallet, exchanges)
-            await server.refuse_older_than(1)
-            await server.requests()
+            server = Reached(setting, client, Gate(origin), wallet, exchanges)
+            await server.gate.refuse_older_than(1)
+            await server.gate.requests()
             async with client:
                 yield server
-            judge(server, await server.requests())
+            judge(server, await server.gate.requests())
 
 
 def judge(server: Reached, notes: list[dict[str, Any]]) -> None:
@@ -224,7 +155,7 @@ async def test_a_hundred_interleaved_calls_by_ten_users_while_their_tokens_rotat
                 seen.append(headers)
                 if len(seen) == 50:
                     server.wallet.issuer.generation = 2
-                    await server.refuse_older_than(2)
+                    await server.gate.refuse_older_than(2)
 
         for user in users:
             tasks.start_soon(calls, user)

@@ -49,6 +49,7 @@ class Gate:
     async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         note: dict[str, Any] = {"method": scope["method"], "headers": headers, "status": None}
+        note["port"] = scope["client"][1]  # The client's end, which tells its connections apart.
         note["target"] = f"{scope['path']}?{scope['query_string'].decode()}"
         self.notes.append(note)
 
