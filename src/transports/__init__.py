@@ -6,9 +6,10 @@ Start at :func:`connect`.  The protocol itself is in :mod:`mcpcore`; this packag
 import logging
 
 from .client import BoundClient, Client, connect
+from .config import ServerConfig
 from .engines.base import Engine, Response
 from .observer import ExchangeSummary
 
-__all__ = ["BoundClient", "Client", "Engine", "ExchangeSummary", "Response", "connect"]
+__all__ = ["BoundClient", "Client", "Engine", "ExchangeSummary", "Response", "ServerConfig", "connect"]
 
 logging.getLogger("transports").addHandler(logging.NullHandler())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from contextvars import copy_context
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final, overload
 
 import anyio
 from attrs import define
@@ -20,6 +20,7 @@ from attrs import define
 import mcpcore
 from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
 
+from .config import core_client, server_config
 from .driver import Driver, Readers
 
 if TYPE_CHECKING:
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
 
     from mcpcore import CallToolResult, Discovery, Operation, Progress, Resolver, Tool
 
+    from .config import RedirectPolicy, ServerConfig, TransportName
     from .engines.base import Engine
     from .observer import ExchangeSummary
 
-    TransportName = Literal["http", "sse", "auto"]
-    RedirectPolicy = Literal["never", "same-origin"]
     EngineName = Literal["httpx"]
 
 T = TypeVar("T")
@@ -234,6 +234,7 @@ class Client(_Verbs):
         await tasks.__aexit__(None, None, None)
 
 
+@overload
 def connect(
     url: str,
     *,
@@ -243,19 +244,42 @@ def connect(
     get_headers: Resolver | Sequence[Resolver] | None = None,
     forward: Iterable[str] = (),
     protocol_version: str | None = None,
-    http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
-    engine: EngineName | Engine | None = None,
-    timeout: float | None = 30.0,
-    limits: Limits | None = None,
     redirects: RedirectPolicy = "never",
     allow_insecure_http: bool = False,
+    timeout: float | None = 30.0,
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+    engine: EngineName | Engine | None = None,
+    limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
     digest_key: bytes | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
+) -> Client: ...
+@overload
+def connect(
+    url: ServerConfig,
+    *,
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+    engine: EngineName | Engine | None = None,
+    limits: Limits | None = None,
+    client_info: Mapping[str, Any] | None = None,
+    digest_key: bytes | None = None,
+    on_exchange: Callable[[ExchangeSummary], None] | None = None,
+) -> Client: ...
+def connect(
+    url: str | ServerConfig,
+    *,
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+    engine: EngineName | Engine | None = None,
+    limits: Limits | None = None,
+    client_info: Mapping[str, Any] | None = None,
+    digest_key: bytes | None = None,
+    on_exchange: Callable[[ExchangeSummary], None] | None = None,
+    **options: Any,
 ) -> Client:
     """A client of the MCP server at ``url``, to be used as ``async with connect(url) as client``.  Sends nothing.
 
-    :param url: the server's URL, http or https, without userinfo.
+    :param url: the server's URL, http or https, without userinfo; or a :class:`ServerConfig`, whose options cannot be
+        given here again.
     :param type: which transports to try: ``"http"`` (Streamable HTTP), ``"sse"`` (HTTP+SSE of 2024-11-05), or
         ``"auto"`` (the one, then the other).
     :param headers: static headers, sent with every request.
@@ -278,25 +302,18 @@ def connect(
         failed; what it raises ends the call.
     :raises mcpcore.ConfigurationError: if the configuration can never work.
     """
+    config = server_config(url, options)
     bounds = limits or Limits()
     chosen, owned = _engine(http_client, engine, bounds)
-    core = mcpcore.Client(
-        url,
-        type=type,
-        headers=headers,
-        auth_token=auth_token,
-        get_headers=get_headers,
-        forward=forward,
-        protocol_version=protocol_version,
+    core = core_client(
+        config,
         limits=bounds,
-        redirects=redirects,
-        allow_insecure_http=allow_insecure_http,
         client_info=client_info,
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
     )
-    hub = _Hub(core, Driver(chosen, bounds, on_exchange), timeout)
-    return Client(hub, owns_engine=owned, reads_streams=type != "http")
+    hub = _Hub(core, Driver(chosen, bounds, on_exchange), config.timeout)
+    return Client(hub, owns_engine=owned, reads_streams=config.type != "http")
 
 
 def _engine(
