@@ -184,10 +184,11 @@ def test_transports_names_itself_only_relatively() -> None:
 # Each module of the core may import from its own layer and from those before it, and not from those after it.
 LAYERS = (
     {"version", "errors", "limits", "redaction", "shapes"},
-    {"header_fields", "challenges", "sse", "jsonrpc"},
+    {"header_fields", "challenges", "sse", "jsonrpc", "digests", "statistics"},
     {"transitions", "signals", "context", "endpoint", "revisions", "metadata", "tools", "parameter_headers"},
-    {"commands", "pipeline", "flights", "places", "partitions", "state"},
-    {"exchange", "call", "requests", "session", "http_sse", "modern", "negotiation", "rpc", "tool_requests"},
+    {"commands", "pipeline", "flights", "places", "freshness", "response_cache", "partitions", "state"},
+    {"exchange", "call", "shared_store", "requests", "session", "http_sse", "modern", "negotiation"},
+    {"asking", "cached_requests", "rpc", "listing", "tool_requests"},
     {"operation", "client"},
 )
 

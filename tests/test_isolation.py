@@ -31,6 +31,7 @@ from mcpcore import (
     SendRequest,
     WaitFor,
 )
+from mcpcore.digests import Digester
 from mcpcore.http_sse import EventStream
 from mcpcore.partitions import Partitions
 
@@ -472,10 +473,10 @@ def test_only_the_verdict_crosses_from_one_identity_to_another() -> None:
     def instead(request: SendRequest) -> Answer | None:
         name = headers_of(request)["x-user"]
         result = {"supportedVersions": ["2026-07-28"], "capabilities": {name: {}}, "instructions": f"for {name}"}
-        return result_reply(request, result)
+        return result_reply(request, {**result, "ttlMs": 1000, "cacheScope": "public"})
 
     server = PureServer("modern", instead)
-    client = Client(URL, get_headers=as_user)
+    client = Client(URL, get_headers=as_user, clock=lambda: 0.0, share_public=True)
     for context, expected in ((ALICE, "alice"), (BOB, "bob"), (ALICE, "alice")):
         discovery = server.driver.run(client.open(context=context))
         assert (discovery.instructions, discovery.capabilities) == (f"for {expected}", {expected: {}})
@@ -663,7 +664,8 @@ def searching(request: SendRequest) -> Answer:
     """A modern server that shows each user another definition of one tool."""
     name = headers_of(request)["authorization"].removeprefix("Bearer ")
     if request.rpc_method == "server/discover":
-        return result_reply(request, {"supportedVersions": ["2026-07-28"], "instructions": f"for {name}"})
+        told = {"supportedVersions": ["2026-07-28"], "instructions": f"for {name}", "ttlMs": 1000}
+        return result_reply(request, told)
     if request.rpc_method == "tools/list":
         schema = {"type": "object", "properties": {"q": {"type": "string", "x-mcp-header": f"For-{name}"}}}
         return result_reply(request, {"tools": [{"name": "search", "inputSchema": schema}]})
@@ -684,14 +686,15 @@ def test_a_definition_shown_to_somebody_else_asks_nothing_of_others(by: int | st
 @each_turning
 @pytest.mark.parametrize("pinned", [None, "2026-07-28"])
 def test_what_a_server_tells_somebody_else_is_told_nobody(by: int | str, pinned: str | None) -> None:
-    world, turncoat = as_somebody_else(by, RequestKind.DISCOVER, searching, protocol_version=pinned)
+    options = {"protocol_version": pinned, "clock": lambda: 0.0}
+    world, turncoat = as_somebody_else(by, RequestKind.DISCOVER, searching, **options)
     bob = world.play(world.client.open(context=CallContext(user="bob")))
     bob.until(ResolveHeaders)
     assert world.run(world.client.open(context=CallContext(user="alice"))).instructions == "for alice"
     # Bob's first headers are the application's, as Alice's were; what she was told is not his all the same.
     turncoat.is_turned = False
     assert bob.finish().instructions == "for bob"
-    assert all(partition.discovery is None for partition in world.client._state.partitions.all())
+    assert world.client.statistics().cache_entries == 0
 
 
 # What a call opens when nobody will find it again.
@@ -721,7 +724,7 @@ def test_a_stream_opened_while_the_client_closes_ends_with_its_call() -> None:
 
 
 def test_only_a_partition_that_can_be_found_is_kept() -> None:
-    partitions = Partitions(b"key", Limits(partitions=1, anonymous_partitions=1))
+    partitions = Partitions(Digester(b"key"), Limits(partitions=1, anonymous_partitions=1), lambda: 0.0)
     first, nobody = partitions.of_principal("1"), partitions.of_nobody()
     assert (first.is_kept, nobody.is_kept) == (True, False)
     second, minted = partitions.of_principal("2"), partitions.of_identity(b"1")

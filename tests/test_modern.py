@@ -223,13 +223,14 @@ def test_discovery_is_kept_for_whom_it_was_told_to() -> None:
     def server(request: SendRequest) -> Answer:
         told = {
             **DISCOVERY,
+            "ttlMs": 60_000,
             "capabilities": {"tools": {}},
             "instructions": f"for {headers_of(request)['x-user']}",
             "_meta": {SERVER_INFO_KEY: {"name": "s", "version": "1"}},
         }
         return result_reply(request, told)
 
-    world = world_of(server, get_headers=lambda context: {"X-User": context.principal or "nobody"})
+    world = world_of(server, get_headers=lambda context: {"X-User": context.principal or "nobody"}, clock=lambda: 0.0)
     discovery = world.run(world.client.open(context=ALICE))
     assert discovery.instructions == "for alice"
     assert discovery.capabilities == {"tools": {}}

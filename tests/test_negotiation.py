@@ -636,9 +636,9 @@ def test_the_verdict_is_all_that_crosses_partitions() -> None:
 
     def server(request: SendRequest) -> Answer:
         user = headers_of(request)["x-user"]
-        return result_reply(request, {**DISCOVERY, "instructions": f"for {user}"})
+        return result_reply(request, {**DISCOVERY, "instructions": f"for {user}", "ttlMs": 1000})
 
-    world = world_of(server, get_headers=slow_user)
+    world = world_of(server, get_headers=slow_user, clock=lambda: 0.0)
     alice, bob = (world.play(world.client.open(context=context)) for context in (ALICE, BOB))
     alice.until(SendRequest)
     bob.until_blocked()

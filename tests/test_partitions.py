@@ -10,30 +10,35 @@ from mcpcore import (
     Client,
     Limits,
 )
+from mcpcore.digests import Digester
 from mcpcore.partitions import Partition, Partitions
 from mcpcore.session import Session
 
 URL = "https://mcp.example/mcp"
 
 
+def no_time() -> float:
+    return 0.0
+
+
 def test_no_principal_has_the_key_of_any_identity() -> None:
-    partitions = Partitions(b"key", Limits())
+    partitions = Partitions(Digester(b"key"), Limits(), no_time)
     keys = {partitions.of_principal(text).key for text in ("p", "identity\0p", "p\0", "\ud800")}
     keys |= {partitions.of_identity(text).key for text in (b"p", b"principal\0p", b"p\0", b"")}
     assert len(keys) == 8
 
 
 def test_a_key_tells_nothing_without_the_clients_secret() -> None:
-    one, other = Partitions(b"one", Limits()), Partitions(b"other", Limits())
+    one, other = Partitions(Digester(b"one"), Limits(), no_time), Partitions(Digester(b"other"), Limits(), no_time)
     assert one.of_identity(b"token").key != other.of_identity(b"token").key
-    assert one.of_identity(b"token").key == Partitions(b"one", Limits()).of_identity(b"token").key
+    assert one.of_identity(b"token").key == Partitions(Digester(b"one"), Limits(), no_time).of_identity(b"token").key
 
 
 # Budgets.
 
 
 def test_identities_without_a_principal_cannot_push_principals_out() -> None:
-    partitions = Partitions(b"key", Limits(partitions=2, anonymous_partitions=2))
+    partitions = Partitions(Digester(b"key"), Limits(partitions=2, anonymous_partitions=2), no_time)
     named = [partitions.of_principal(name) for name in ("a", "b")]
     for number in range(10):
         partitions.of_identity(str(number).encode())
@@ -42,7 +47,7 @@ def test_identities_without_a_principal_cannot_push_principals_out() -> None:
 
 
 def test_the_least_recently_used_goes_first_and_never_one_in_use() -> None:
-    partitions = Partitions(b"key", Limits(partitions=2))
+    partitions = Partitions(Digester(b"key"), Limits(partitions=2), no_time)
     first, second = partitions.of_principal("1"), partitions.of_principal("2")
     assert partitions.of_principal("1") is first
     third = partitions.of_principal("3")
@@ -55,7 +60,7 @@ def test_the_least_recently_used_goes_first_and_never_one_in_use() -> None:
 
 
 def test_what_was_kept_beyond_the_bound_goes_when_it_can() -> None:
-    partitions = Partitions(b"key", Limits(partitions=1))
+    partitions = Partitions(Digester(b"key"), Limits(partitions=1), no_time)
     busy: list[Partition] = []
     for number in range(3):
         busy.append(partitions.of_principal(str(number)))
@@ -88,6 +93,6 @@ def test_minted_tokens_leave_a_bounded_trace() -> None:
 
 
 def test_a_partition_that_nobody_will_find_is_not_kept() -> None:
-    partitions = Partitions(b"key", Limits())
+    partitions = Partitions(Digester(b"key"), Limits(), no_time)
     assert partitions.of_nobody() is not partitions.of_nobody()
     assert partitions.all() == []

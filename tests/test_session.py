@@ -144,7 +144,9 @@ def test_what_the_server_told() -> None:
     assert discovery.capabilities == {"tools": {}}
     assert discovery.server_info == {"name": "s", "version": "1"}
     assert discovery.instructions == "Be nice."
-    assert world.run(world.client.open()) is discovery
+    again = world.run(world.client.open())
+    assert again == discovery
+    assert again.capabilities is not discovery.capabilities  # what one caller does to it, no other sees
     assert world.methods() == ["initialize", "notifications/initialized"]
 
 

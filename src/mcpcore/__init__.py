@@ -23,6 +23,10 @@ if TYPE_CHECKING:
         ResolveHeaders,
         SendRequest,
         StartReader,
+        StoreDelete,
+        StoredEntry,
+        StoreGet,
+        StorePut,
         WaitFor,
     )
     from mcpcore.context import CallContext, RequestContext, RequestKind, Resolver
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from mcpcore.operation import Operation
     from mcpcore.partitions import Discovery
     from mcpcore.signals import Signal
+    from mcpcore.statistics import Statistics
     from mcpcore.tools import CallToolResult, Progress, Tool
     from mcpcore.version import __version__
 
@@ -84,6 +89,11 @@ __all__ = [
     "SendRequest",
     "Signal",
     "StartReader",
+    "Statistics",
+    "StoreDelete",
+    "StoreGet",
+    "StorePut",
+    "StoredEntry",
     "Tool",
     "TransportError",
     "UnauthorizedError",
@@ -103,6 +113,10 @@ _MODULES = {
         "ResolveHeaders",
         "SendRequest",
         "StartReader",
+        "StoreDelete",
+        "StoreGet",
+        "StorePut",
+        "StoredEntry",
         "WaitFor",
     ),
     "context": (
@@ -132,6 +146,7 @@ _MODULES = {
     "operation": ("Operation",),
     "partitions": ("Discovery",),
     "signals": ("Signal",),
+    "statistics": ("Statistics",),
     "tools": (
         "CallToolResult",
         "Progress",

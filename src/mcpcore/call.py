@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from mcpcore.freshness import lifetime
+from mcpcore.response_cache import Entry
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpcore.context import CallContext
+    from mcpcore.freshness import CacheKey
     from mcpcore.http_sse import EventStream
-    from mcpcore.partitions import Partition
+    from mcpcore.partitions import Discovery, Partition
     from mcpcore.pipeline import Resolution
     from mcpcore.requests import Outbound
+    from mcpcore.revisions import Revision
     from mcpcore.session import Session
     from mcpcore.state import ClientState
     from mcpcore.tools import Progress
@@ -34,6 +39,8 @@ class Call:
     :ivar may_keep: whether what this call learns or opens may be kept for other calls of its partition.
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
+    :ivar told: what the server told about itself while this call searched for its era.
+    :ivar resolutions: how many of its resolutions have not been used for a request.
     """
 
     state: ClientState
@@ -43,6 +50,8 @@ class Call:
     may_keep: bool = field(default=True, init=False)
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
+    told: Discovery | None = field(default=None, init=False, repr=False)
+    resolutions: int = field(default=0, init=False)
     _handshakes: int = field(default=0, init=False)
     _server_requests: int = field(default=0, init=False)
     _partition: Partition | None = field(default=None, init=False, repr=False)
@@ -78,6 +87,7 @@ class Call:
 
     def begin(self) -> None:
         """Start the call: a principal, or the call that it is the heir of, says at once whose it is."""
+        self.state.counters.calls += 1
         if self._partition is not None:
             self._settle(self._partition)
         elif self.context.principal is not None:
@@ -90,10 +100,16 @@ class Call:
 
     def heir(self) -> Call:
         """Another call of the same identity, which takes over what has to be ended in order."""
-        heir = Call(self.state, self.context)
+        heir = Call.of(self.state, self.context, self._partition)
         heir.own_session, self.own_session = self.own_session, None
-        heir._partition = self._partition
         return heir
+
+    @classmethod
+    def of(cls, state: ClientState, context: CallContext, partition: Partition | None) -> Call:
+        """A call whose partition is known beforehand."""
+        call = cls(state, context)
+        call._partition = partition
+        return call
 
     def settle(self, resolution: Resolution) -> None:
         """Fix the identity of a call without a principal by its first resolution."""
@@ -118,14 +134,31 @@ class Call:
                 or partition.key == self.state.partitions.identity_key(resolution.identity())
             )
 
+    def keep(self, revision: Revision, key: CacheKey, result: dict[str, Any], generation: int) -> Entry | None:
+        """Keep a result for the identity that it was fetched for, if that may be done.
+
+        :param generation: that of the identity's cache when the result was asked for.
+        :returns: what is kept.
+        """
+        if not (self.may_keep and self.partition.is_kept and self.state.caching.is_on):
+            return None
+        state, now = self.state, self.state.partitions.now()
+        ttl = lifetime(result, revision, state.caching.default_ttl, state.limits.cache_age)
+        entry = Entry.of(result, now, now + ttl) if ttl > 0 else None
+        return entry if self.partition.cache.keep(key, entry, generation, now) else None
+
     def _settle(self, partition: Partition) -> None:
         partition.users += 1
         self._partition = partition
 
     def release(self) -> None:
         """End the call: nothing of it stays behind."""
+        counters = self.state.counters
+        counters.calls -= 1
+        counters.unused_resolutions += self.resolutions
         if self._partition is not None:
             self._partition.users -= 1
+            self._partition.used = self.state.partitions.now()
             if self.state.stream_places.is_wanted and self._partition.users == 0:
                 self._partition.close_stream()
         if self.own_stream is not None:

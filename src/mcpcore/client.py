@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 from mcpcore import rpc
 from mcpcore.call import Call
 from mcpcore.context import CallContext
+from mcpcore.digests import Digester
 from mcpcore.endpoint import Endpoint
 from mcpcore.errors import ConfigurationError, LocalProtocolError
+from mcpcore.freshness import CacheMode
 from mcpcore.limits import Limits
 from mcpcore.operation import Operation
 from mcpcore.partitions import Discovery, Partitions
@@ -26,7 +28,7 @@ from mcpcore.pipeline import HeaderPipeline
 from mcpcore.places import Places
 from mcpcore.revisions import HTTP_SSE, Era, revision_named
 from mcpcore.session import terminate
-from mcpcore.state import ClientState, Redirects, Transport, Verdict
+from mcpcore.state import Caching, ClientState, Redirects, Transport, Verdict
 from mcpcore.tool_requests import call_tool, list_tools
 from mcpcore.version import __version__
 
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
 
     from mcpcore.context import Resolver
     from mcpcore.revisions import Revision
+    from mcpcore.session import Session
+    from mcpcore.statistics import Statistics
     from mcpcore.tools import CallToolResult, Progress, Tool
 
+    CacheName = Literal["use", "refresh", "bypass"]
     TransportName = Literal["http", "sse", "auto"]
     RedirectPolicy = Literal["never", "same-origin"]
 
@@ -68,6 +73,13 @@ class Client:
     :param digest_key: the secret that identities are hashed with, at least 16 bytes; drawn at random if None.
     :param opaque_identity: whether requests may carry an identity that resolvers do not show; calls without a principal
         then share nothing.
+    :param clock: tells the time, in seconds from any beginning, and never goes back.  Without one no answer is cached,
+        and no identity's state is let go for being idle.
+    :param default_ttl: how many seconds a list, or what was read of a resource, is kept where the protocol's revision
+        gives servers no way to say so; 0 for not at all.
+    :param share_public: whether identities share the lists that the server calls public.
+    :param shared_store: whether the driver has a store that this client shares with others; needs a ``digest_key`` that
+        those others have, too.
     :raises ConfigurationError: if the configuration can never work.
     """
 
@@ -87,35 +99,46 @@ class Client:
         client_info: Mapping[str, Any] | None = None,
         digest_key: bytes | None = None,
         opaque_identity: bool = False,
+        clock: Callable[[], float] | None = None,
+        default_ttl: float = 0.0,
+        share_public: bool = False,
+        shared_store: bool = False,
     ) -> None:
         endpoint = Endpoint.parse(url)
         try:
             transport, redirection = _choice(Transport, "type", type), _choice(Redirects, "redirects", redirects)
             pinned = None if protocol_version is None else revision_named(protocol_version)
             verdict, resolvers = _fixed_verdict(transport, pinned), _resolvers(get_headers)
+            caching = _caching(clock, default_ttl, share_public, shared_store)
+            if shared_store and digest_key is None:
+                raise ConfigurationError("a shared store needs a digest_key, the same in every client that shares it")
         except ConfigurationError as error:
             error.located(endpoint.name, "")
             raise
         self.limits: Limits = limits or Limits()
+        pipeline = HeaderPipeline.configure(
+            endpoint,
+            user_agent=f"mcpcore/{__version__}",
+            headers=headers,
+            auth_token=auth_token,
+            resolvers=resolvers,
+            forward=forward,
+            allow_insecure_http=allow_insecure_http,
+        )
         self._state = ClientState(
             endpoint=endpoint,
             transport=transport,
-            pipeline=HeaderPipeline.configure(
-                endpoint,
-                user_agent=f"mcpcore/{__version__}",
-                headers=headers,
-                auth_token=auth_token,
-                resolvers=resolvers,
-                forward=forward,
-                allow_insecure_http=allow_insecure_http,
-            ),
+            pipeline=pipeline,
             limits=self.limits,
             redirects=redirection,
             client_info=_client_info(client_info),
             capabilities={},
             pinned=pinned,
             opaque_identity=opaque_identity,
-            partitions=Partitions(_digest_key(digest_key), self.limits),
+            caching=caching,
+            partitions=Partitions(
+                Digester(_digest_key(digest_key)), self.limits, clock or _no_time, pipeline.is_static
+            ),
             stream_places=Places(self.limits.streams),
             verdict=verdict,
         )
@@ -142,13 +165,16 @@ class Client:
         call = self._call(context)
         return Operation("open", call, rpc.open_(call))
 
-    def list_tools(self, *, context: CallContext = _NOBODY) -> Operation[list[Tool]]:
+    def list_tools(self, *, context: CallContext = _NOBODY, cache: CacheName = "use") -> Operation[list[Tool]]:
         """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).
 
         A definition that cannot be used is left out with a warning.
+
+        :param cache: ``"use"`` takes what is fresh from the cache and keeps what is fetched; ``"refresh"`` fetches and
+            keeps; ``"bypass"`` only fetches.
         """
         call = self._call(context)
-        return Operation("tools/list", call, list_tools(call))
+        return Operation("tools/list", call, list_tools(call, self._cache_mode(cache)))
 
     def call_tool(
         self,
@@ -184,13 +210,15 @@ class Client:
         *,
         context: CallContext = _NOBODY,
         on_progress: Callable[[Progress], Any] | None = None,
+        cache: CacheName = "use",
     ) -> Operation[dict[str, Any]]:
         """Make any request, and return its result as received.
 
+        :param cache: as of :meth:`list_tools`; it matters to lists, ``resources/read`` and ``server/discover``.
         :raises LocalProtocolError: if the method is one that the client sends by itself.
         """
-        call = self._call(context, on_progress)
-        return Operation(method, call, rpc.request(call, self._public(method), dict(params or {})))
+        call, mode = self._call(context, on_progress), self._cache_mode(cache)
+        return Operation(method, call, rpc.request(call, self._public(method), dict(params or {}), mode))
 
     def notify(
         self, method: str, params: Mapping[str, Any] | None = None, *, context: CallContext = _NOBODY
@@ -202,21 +230,34 @@ class Client:
         call = self._call(context)
         return Operation(method, call, rpc.notify(call, self._public(method), dict(params or {})))
 
+    def statistics(self) -> Statistics:
+        """What the client holds and has done, in numbers."""
+        return self._state.statistics()
+
     def close(self) -> list[Operation[None]]:
         """Forget every identity and end what the server holds for them.
 
         :returns: one operation for each session to end.  Drive them all, within ``limits.goodbye`` seconds together;
             leaving them undone harms nobody but the server.
         """
-        goodbyes: list[Operation[None]] = []
-        for partition in self._state.partitions.all():
+        partitions = self._state.partitions
+        sessions = list(partitions.retired)
+        for partition in partitions.all():
             partition.close_stream()
-            # Without a principal there is nobody left to find headers for.
-            if partition.session is not None and (partition.principal or self._state.pipeline.is_static):
-                call = self._call(CallContext(principal=partition.principal))
-                goodbyes.append(Operation("the end of a session", call, terminate(call, partition.session)))
-        self._state.partitions.clear()
-        return goodbyes
+            if partition.session is not None and partitions.can_end(partition):
+                sessions.append((partition.principal, partition.session))
+        partitions.clear()
+        return [self._goodbye(principal, session) for principal, session in sessions]
+
+    def _goodbye(self, principal: str | None, session: Session) -> Operation[None]:
+        call = Call.of(self._state, CallContext(principal=principal), self._state.partitions.of_nobody())
+        return Operation("the end of a session", call, terminate(call, session))
+
+    def _cache_mode(self, name: str) -> CacheMode:
+        try:
+            return _choice(CacheMode, "cache", name)
+        except ConfigurationError as error:
+            raise error.located(self.server, "") from None
 
     def _call(self, context: CallContext, on_progress: Callable[[Progress], Any] | None = None) -> Call:
         return Call(self._state, context, on_progress)
@@ -249,6 +290,18 @@ def _client_info(info: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not (isinstance(info.get("name"), str) and isinstance(info.get("version"), str)):
         raise ConfigurationError("client_info has a name and a version, both of them strings")
     return dict(info)
+
+
+def _no_time() -> float:
+    return 0.0
+
+
+def _caching(clock: Callable[[], float] | None, default_ttl: float, share_public: bool, shared_store: bool) -> Caching:
+    if not default_ttl >= 0:
+        raise ConfigurationError("default_ttl is a number of seconds, 0 or more")
+    return Caching(
+        is_on=clock is not None, default_ttl=default_ttl, share_public=share_public, shared_store=shared_store
+    )
 
 
 def _digest_key(key: bytes | None) -> bytes:

@@ -13,6 +13,9 @@ command                 answered by
 :class:`WaitFor`        ``signalled()``
 :class:`Deliver`        ``delivered()``
 :class:`StartReader`    ``reader_started()``
+:class:`StoreGet`       ``store_answered(entry_or_None)``
+:class:`StorePut`       ``store_done()``
+:class:`StoreDelete`    ``store_done()``
 :class:`Complete`       nothing: the operation is over, and its result is in the command
 ======================= ==========================================================================================
 
@@ -125,10 +128,62 @@ class StartReader:
 
 
 @frozen
+class StoredEntry:
+    """What a shared store holds under a key.
+
+    :ivar value: what was put there.
+    :ivar age: how many seconds ago that was.
+    :ivar ttl: for how many seconds it was put there.
+    """
+
+    value: bytes = field(repr=False)
+    age: float
+    ttl: float
+
+
+@frozen
+class StoreGet:
+    """Look in the shared store, and hand back the :class:`StoredEntry` under ``key``.
+
+    None where there is none, where it was tampered with, and where the store does not answer within ``limits.store``
+    seconds; a store can slow a call by no more than that, and can't make it fail.
+    """
+
+    key: bytes = field(repr=False)
+
+
+@frozen
+class StorePut:
+    """Put ``value`` into the shared store for ``ttl`` seconds, if that can be done within ``limits.store`` seconds."""
+
+    key: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+    ttl: float
+
+
+@frozen
+class StoreDelete:
+    """Remove what is under ``keys`` from the shared store, if that can be done within ``limits.store`` seconds."""
+
+    keys: tuple[bytes, ...] = field(repr=False)
+
+
+@frozen
 class Complete(Generic[T_co]):
     """The operation is over; ``result`` is what it was for."""
 
     result: T_co = field(repr=False)
 
 
-Command = ResolveHeaders | SendRequest | ReceiveData | EndResponse | WaitFor | Deliver | StartReader
+Command = (
+    ResolveHeaders
+    | SendRequest
+    | ReceiveData
+    | EndResponse
+    | WaitFor
+    | Deliver
+    | StartReader
+    | StoreGet
+    | StorePut
+    | StoreDelete
+)

@@ -95,6 +95,7 @@ class Exchange:
     :ivar url: where the answer came from, which a redirect may have changed.
     :ivar head: what matters of the response's head, once received.
     :ivar answer: the JSON-RPC response to the request, once received.
+    :ivar ignored: how many responses belonged to other requests.
     """
 
     _limits: Limits = field(repr=False)
@@ -105,6 +106,7 @@ class Exchange:
     url: str = field(default="", init=False, repr=False)
     head: Head = field(default=Head(0), init=False)
     answer: Response | ErrorResponse | None = field(default=None, init=False, repr=False)
+    ignored: int = field(default=0, init=False)
     _parser: SSEParser | None = field(default=None, init=False, repr=False)
     _body: list[bytes] = field(factory=list[bytes], init=False, repr=False)
     _size: int = field(default=0, init=False)
@@ -229,6 +231,8 @@ class Exchange:
                 self._side.append(message)
             elif self.answer is None and self._is_ours(message):
                 self.answer = message
+            else:
+                self.ignored += 1
 
     def _is_ours(self, message: Response | ErrorResponse) -> bool:
         # An error without an id belongs to the exchange that it arrives in: the server could not read our id.

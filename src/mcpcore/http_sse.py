@@ -22,16 +22,20 @@ from mcpcore.commands import StartReader, WaitFor
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
 from mcpcore.flights import fly
-from mcpcore.jsonrpc import ErrorResponse, Message, Request, Response
+from mcpcore.freshness import Change
+from mcpcore.jsonrpc import ErrorResponse, Message, Notification, Request, Response
 from mcpcore.places import Places
 from mcpcore.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
 from mcpcore.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
 from mcpcore.shapes import is_integer
 from mcpcore.signals import Signal
 from mcpcore.sse import SSEParser
+from mcpcore.statistics import Counters
 from mcpcore.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcpcore.call import Call
     from mcpcore.endpoint import Endpoint
     from mcpcore.limits import Limits
@@ -79,6 +83,10 @@ class Mailbox:
         return message
 
 
+def _nobody_cares(change: Change) -> None:
+    """What a stream does about a change if it belongs to no client."""
+
+
 @define(eq=False)
 class EventStream:
     """One identity's event stream.
@@ -97,6 +105,8 @@ class EventStream:
     _url: str = field(repr=False)
     _revision: Revision
     _limits: Limits = field(repr=False)
+    _counters: Counters = field(factory=Counters, repr=False)
+    _on_change: Callable[[Change], object] = field(default=_nobody_cares, repr=False)
     state: StreamState = field(default=StreamState.AWAITING_ENDPOINT, init=False)
     session: Session | None = field(default=None, init=False)
     failure: McpError | None = field(default=None, init=False)
@@ -189,10 +199,19 @@ class EventStream:
                 token = message.params.get("progressToken")
                 mailbox = self._mailboxes.get(token) if is_integer(token) else None
         if mailbox is None:
+            self._take_note(message)
             return
         if len(mailbox) >= self._limits.mailbox_messages:
             raise self._limits.exceeded("mailbox_messages", "too many messages wait for one request")
         mailbox.put(message)
+
+    def _take_note(self, message: Message) -> None:
+        """Handle a message that no call waits for: it may tell of a change, else it is ignored."""
+        change = Change.from_notification(message) if isinstance(message, Notification) else None
+        if change is None:
+            self._counters.ignored_messages += 1
+        else:
+            self._on_change(change)
 
     def _end(self, error: McpError) -> None:
         if self.state is StreamState.ENDED:
@@ -209,16 +228,16 @@ class EventStream:
         self.state = advance(STREAM, self.state, event)
 
 
+def listen_request(call: Call) -> Outbound:
+    """The GET that opens an event stream."""
+    return Outbound(kind=RequestKind.LISTEN, url=call.state.endpoint.url, http_method="GET", headers=GET_HEADERS)
+
+
 def ensure_stream(call: Call, revision: Revision) -> Flow[EventStream]:
     """The stream that this call is to use, opened if need be."""
     if call.own_stream is not None and call.own_stream.is_usable:
         return call.own_stream
-    request = Outbound(
-        kind=RequestKind.LISTEN,
-        url=call.state.endpoint.url,
-        http_method="GET",
-        headers=GET_HEADERS,
-    )
+    request = listen_request(call)
     return (
         yield from fly(
             (yield from opening(call, request)),
@@ -265,7 +284,14 @@ def _connect(call: Call, request: Outbound, revision: Revision, resolution: Reso
     except BaseException:
         places.give()
         raise
-    stream = EventStream(call.state.endpoint, exchange.url, revision, call.state.limits)
+    state, partition = call.state, call.partition
+
+    def note(change: Change) -> None:
+        """Other clients of a shared store are not told: a reader asks nothing, it only moves bytes."""
+        for cache in (partition.cache, state.public):
+            cache.invalidate(change, state.partitions.now())
+
+    stream = EventStream(state.endpoint, exchange.url, revision, state.limits, state.counters, note)
     stream.closed.subscribe(places.give)
     return stream
 
@@ -277,16 +303,20 @@ def _shake_hands(call: Call, stream: EventStream, session: Session) -> Flow[None
     session.note(SessionEvent.CONFIRMED)
 
 
-def post_message(call: Call, stream: EventStream, outbound: Outbound) -> Flow[None]:
+def post_message(
+    call: Call, stream: EventStream, outbound: Outbound, resolution: Resolution | None = None
+) -> Flow[None]:
     """Post one message; its answer, if it has one, comes on the stream."""
-    exchange = yield from send(call, evolve(outbound, answered_elsewhere=True))
+    exchange = yield from send(call, evolve(outbound, answered_elsewhere=True), resolution)
     if exchange.head.status in _GONE:
         stream.lose()
     if exchange.head.status >= 300:
         raise refusal(exchange).located(call.state.endpoint.name, outbound.name)
 
 
-def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, Any]]:
+def ask(
+    call: Call, stream: EventStream, outbound: Outbound, resolution: Resolution | None = None
+) -> Flow[dict[str, Any]]:
     """Post one request and wait for its answer on the stream.
 
     :raises RpcError: if the answer is an error.
@@ -295,7 +325,7 @@ def ask(call: Call, stream: EventStream, outbound: Outbound) -> Flow[dict[str, A
     yield from stream.places.take()
     try:
         mailbox = stream.expect(outbound.request_id)
-        yield from post_message(call, stream, outbound)
+        yield from post_message(call, stream, outbound, resolution)
         while True:
             match (yield from mailbox.take()):
                 case Response(result=result):

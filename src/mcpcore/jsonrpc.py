@@ -75,7 +75,7 @@ def decode(data: bytes, limits: Limits, *, batches: bool = False) -> list[Messag
     :raises RemoteProtocolError: if it is not JSON, or JSON but not JSON-RPC.
     :raises LimitExceeded: if it is larger or nests deeper than the limits allow.
     """
-    value = _parse(data, limits)
+    value = parse(data, limits)
     if not is_array(value):
         return [_message(value)]
     if not batches:
@@ -105,7 +105,27 @@ def encode(message: Message) -> bytes:
     raise LocalProtocolError(f"{_name(message)} cannot be written as JSON: it holds {reason}")
 
 
+def dump(value: dict[str, Any], *, is_canonical: bool = False) -> bytes:
+    """Write one JSON object.
+
+    :param is_canonical: whether in the form that all equal objects share.
+    :raises LocalProtocolError: if it holds something that JSON does not have.
+    """
+    try:
+        return (_CANONICAL if is_canonical else _ENCODER).encode(value).encode()
+    except (TypeError, ValueError, RecursionError):
+        reason = "a value cannot be written as JSON"
+    raise LocalProtocolError(reason)
+
+
+def load(data: bytes) -> dict[str, Any]:
+    """Read what :func:`dump` wrote."""
+    value: dict[str, Any] = _DECODER.decode(data.decode())
+    return value
+
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 
 def _fields(message: Message) -> dict[str, Any]:
@@ -142,7 +162,12 @@ def _refuse_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _parse(data: bytes, limits: Limits) -> Any:
+def parse(data: bytes, limits: Limits) -> Any:
+    """Parse one JSON text, within the limits that :func:`decode` names.
+
+    :raises RemoteProtocolError: if it is not JSON.
+    :raises LimitExceeded: if it is larger or nests deeper than the limits allow.
+    """
     if len(data) > limits.message_bytes:
         raise limits.exceeded("message_bytes", "a message is too long")
     # What has few brackets cannot be deep, and most messages have few.

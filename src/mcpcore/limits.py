@@ -48,6 +48,26 @@ class Limits:
     """How many principals' state is kept; the least recently used goes first, never one in use."""
     anonymous_partitions: int = 256
     """The same for identities without a principal, so that minted tokens cannot push principals out."""
+    idle_partition: float = 3600.0
+    """How many seconds an identity's state is kept after its last call."""
+    retired_sessions: int = 1_000
+    """How many sessions of identities that had to make room are remembered, to be ended when the client is closed."""
+    cache_entries: int = 20_000
+    """How many answers are kept for principals; the least recently used goes first."""
+    cache_bytes: int = 64 * 1024 * 1024
+    """How many bytes those answers may be."""
+    anonymous_cache_entries: int = 1_000
+    """How many answers are kept for identities without a principal."""
+    anonymous_cache_bytes: int = 8 * 1024 * 1024
+    """How many bytes those answers may be."""
+    cache_age: float = 86_400.0
+    """How many seconds an answer is kept at most, whatever its server says."""
+    shared_verdict: float = 3600.0
+    """How many seconds clients that share a store believe one another how their server is to be spoken to."""
+    store: float = 0.25
+    """How many seconds one request to a shared store may take; then it counts as a miss."""
+    store_pause: float = 5.0
+    """How many seconds a shared store that failed is left alone."""
     connections: int = 100
     """How many connections an engine of ours opens to serve calls; a further call waits its turn."""
     reply_connections: int = 10

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from mcpcore.call import Call
     from mcpcore.exchange import Exchange
+    from mcpcore.pipeline import Resolution
     from mcpcore.requests import Flow
 
 HEADER_MISMATCH = -32020
@@ -77,25 +78,27 @@ def discover_request(call: Call, revision: Revision) -> Outbound:
 
 
 def send_modern(
-    call: Call, revision: Revision, method: str, params: dict[str, Any], kind: RequestKind = RequestKind.REQUEST
+    call: Call, asked: Outbound, params: dict[str, Any], resolution: Resolution | None = None
 ) -> Flow[Exchange]:
     """Make one request; if the server wants another revision that we speak, once more in that one."""
-    exchange = yield from _send_once(call, modern_request(call, revision, method, params, kind), params)
+    exchange = yield from _send_once(call, asked, params, resolution)
     if isinstance(exchange.answer, ErrorResponse):
         wanted = newest(Era.MODERN, supported_versions(exchange.answer))
         if wanted is not None:
-            exchange = yield from _send_once(call, modern_request(call, wanted, method, params, kind), params)
+            assert asked.rpc_method is not None
+            again = modern_request(call, wanted, asked.rpc_method, params, asked.kind)
+            exchange = yield from _send_once(call, again, params)
     if isinstance(exchange.answer, Response):
         check_complete(exchange.answer.result)
-        if kind is RequestKind.DISCOVER and call.may_keep:
-            call.partition.discovery = read_discovery(exchange.answer.result)
     return exchange
 
 
-def _send_once(call: Call, outbound: Outbound, params: dict[str, Any]) -> Flow[Exchange]:
+def _send_once(
+    call: Call, outbound: Outbound, params: dict[str, Any], resolution: Resolution | None = None
+) -> Flow[Exchange]:
     """Make one request, with the arguments that its tool wants mirrored into headers."""
     if outbound.rpc_method != "tools/call" or outbound.rpc_name is None:
-        return (yield from send(call, outbound))
+        return (yield from send(call, outbound, resolution))
     # Which definition of the tool this identity was shown is known as soon as it is known whose call this is.
     resolution = None if call.is_settled else (yield from resolve(call, outbound))
     annotations = call.partition.mirrored.get(outbound.rpc_name, ())

@@ -20,10 +20,11 @@ from mcpcore.errors import McpError
 from mcpcore.flights import fly
 from mcpcore.http_sse import ensure_stream
 from mcpcore.jsonrpc import ErrorResponse, Response
-from mcpcore.modern import MODERN_ERRORS, discover_request, read_discovery, supported_versions
+from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, read_discovery, supported_versions
 from mcpcore.requests import refusal, resolve, send
 from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
 from mcpcore.session import OpeningRefused, ensure_session
+from mcpcore.shared_store import recall_verdict, share_verdict
 from mcpcore.state import Transport, Verdict
 from mcpcore.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
 
@@ -73,6 +74,8 @@ def negotiate(call: Call) -> Flow[Verdict]:
     search = Search(call)
     if state.pinned is not None:
         return (yield from search.run())  # Without a probe there is no work that another identity could do for us.
+    if (known := (yield from recall_verdict(state))) is not None:
+        return known
     return (
         yield from fly(
             state.probing,
@@ -124,7 +127,8 @@ class Search:
         except McpError:
             self._advance(NegotiationEvent.FAULT)
             raise
-        self._call.state.verdict = verdict
+        self._call.state.record(verdict)
+        yield from share_verdict(self._call.state, verdict)
         return verdict
 
     def _search(self, resolution: Resolution | None) -> Flow[Verdict]:
@@ -145,6 +149,8 @@ class Search:
     def _probe(self, resolution: Resolution | None) -> Flow[Revision | None]:
         """Ask for discovery; None if the server is not modern."""
         call = self._call
+        # A cache that is met only now was not told of anything yet, or it was, and then this answer is not for it.
+        generation = call.partition.cache.generation if call.is_settled else 0
         exchange = yield from send(call, self.probe, resolution)
         answer = exchange.answer
         revision = self._read(exchange)
@@ -152,8 +158,9 @@ class Search:
             self._handshake = newest(Era.HANDSHAKE, supported_versions(answer)) or HANDSHAKE
             self._advance(NegotiationEvent.NOT_MODERN)
             return None
-        if isinstance(answer, Response) and call.may_keep:
-            call.partition.discovery = read_discovery(answer.result)
+        if isinstance(answer, Response):
+            call.told = read_discovery(answer.result)
+            call.keep(revision, (DISCOVER, b"{}"), answer.result, generation)
         self._advance(NegotiationEvent.MODERN_PROOF)
         return revision
 

@@ -25,6 +25,9 @@ from mcpcore.commands import (
     ResolveHeaders,
     SendRequest,
     StartReader,
+    StoreDelete,
+    StoreGet,
+    StorePut,
     WaitFor,
 )
 from mcpcore.context import RequestKind
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mcpcore.call import Call
-    from mcpcore.commands import Command
+    from mcpcore.commands import Command, StoredEntry
     from mcpcore.requests import Flow, Outbound
 T = TypeVar("T")
 
@@ -119,6 +122,14 @@ class Operation(Generic[T]):
     def reader_started(self) -> None:
         """Answer ``StartReader``."""
         self._answer(None, StartReader)
+
+    def store_answered(self, entry: StoredEntry | None) -> None:
+        """Answer ``StoreGet`` with what was found, or None."""
+        self._answer(entry, StoreGet)
+
+    def store_done(self) -> None:
+        """Answer ``StorePut`` or ``StoreDelete``."""
+        self._answer(None, StorePut, StoreDelete)
 
     def deadline_exceeded(self, seconds: float) -> DeadlineExceeded:
         """The error for a call that had ``seconds`` and needed more; the operation is to be cancelled as well."""

@@ -12,20 +12,28 @@ Keys are hashed with domain separation, so that no principal collides with any h
 client's own, so that a key tells nothing about a token.  Tokens are not stored.
 
 Both kinds live in bounded stores of their own, least recently used first out, so minted tokens can push out other
-minted tokens but never a principal.  A partition in use stays.
+minted tokens but never a principal.  One that has been idle for long goes, too.  A partition in use stays.
+
+When a partition goes, its session stays behind on the server.  It could be ended only by a request in the name of
+somebody who is not calling; so it is remembered, and ended when the client is closed.
 """
 
 from __future__ import annotations
 
-import hmac
+from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
 from mcpcore.flights import Runway
+from mcpcore.response_cache import CacheBudget, ResponseCache
 from mcpcore.shapes import as_object, as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcpcore.digests import Digester
     from mcpcore.http_sse import EventStream
     from mcpcore.limits import Limits
     from mcpcore.parameter_headers import MirroredArgument
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Discovery:
-    """What a server told about itself, on behalf of one identity.
+    """What a server told about itself, on behalf of one identity; each caller has one of its own.
 
     :ivar capabilities: what it offers, as received.
     :ivar server_info: its name and version, for people to read, or None.
@@ -61,19 +69,22 @@ class Partition:
 
     :ivar key: what it is found by, or None if it is one call's own.
     :ivar principal: the name that it belongs to, or None.
+    :ivar cache: the answers that this identity got.
     :ivar is_kept: whether other calls can find it, so that what is put there is ended some day.
     :ivar users: how many calls are using it.
+    :ivar used: when the last call ended, in seconds of the client's clock.
     :ivar mirrored: the arguments that travel as headers, of the tools that this identity was shown.
     :ivar opening: the flight that opens its session or stream.
     """
 
     key: bytes | None = field(repr=False)
     principal: str | None
+    cache: ResponseCache = field(repr=False)
     is_kept: bool = False
     users: int = 0
+    used: float = 0.0
     session: Session | None = None
     stream: EventStream | None = None
-    discovery: Discovery | None = None
     mirrored: dict[str, tuple[MirroredArgument, ...]] = field(
         factory=dict[str, "tuple[MirroredArgument, ...]"], repr=False
     )
@@ -84,40 +95,71 @@ class Partition:
         if self.stream is not None:
             self.stream.close()
 
-    def forget_what_was_told(self) -> None:
-        """Drop what the server told this identity, because it no longer lets it in."""
-        self.discovery = None
-        self.mirrored.clear()
-
 
 @define
 class Partitions:
     """The partitions of one client.
 
-    :param digest_key: the secret that keys are hashed with.
+    :param digester: holds the secret that keys are hashed with.
+    :param now: tells the time in seconds, or always 0 if the client has no clock.
+    :param is_static: whether requests get the same headers whoever makes them, so that a session can be ended for an
+        identity without a principal, too.
+    :ivar named_budget: room for principals' answers, and for public ones.
+    :ivar evictions: how many partitions have had to go.
+    :ivar retired: the sessions of those, with their principals.
     """
 
-    _digest_key: bytes = field(repr=False)
+    digester: Digester = field(repr=False)
     _limits: Limits = field(repr=False)
+    now: Callable[[], float] = field(repr=False)
+    _is_static: bool = False
+    named_budget: CacheBudget = field(init=False)
+    anonymous_budget: CacheBudget = field(init=False)
+    retired: deque[tuple[str | None, Session]] = field(init=False, repr=False)
+    evictions: int = field(default=0, init=False)
     _named: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
     _anonymous: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
+    _next_sweep: float = field(default=-inf, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        limits = self._limits
+        self.named_budget = CacheBudget(limits.cache_entries, limits.cache_bytes)
+        self.anonymous_budget = CacheBudget(limits.anonymous_cache_entries, limits.anonymous_cache_bytes)
+        self.retired = deque(maxlen=limits.retired_sessions)
 
     def of_principal(self, principal: str) -> Partition:
         """The partition of a named authorization context."""
-        key = self._hash(b"principal", principal.encode("utf-8", "surrogatepass"))
-        return _find(self._named, key, principal, self._limits.partitions)
+        key = self.digester.digest(b"principal", principal.encode("utf-8", "surrogatepass"))
+        partition = self._named.pop(key, None) or Partition(key, principal, ResponseCache(self.named_budget))
+        return self._use(self._named, partition, self._limits.partitions)
 
     def of_identity(self, identity: bytes) -> Partition:
         """The partition of whoever sends exactly these credentials."""
-        return _find(self._anonymous, self.identity_key(identity), None, self._limits.anonymous_partitions)
+        key = self.identity_key(identity)
+        partition = self._anonymous.pop(key, None) or Partition(key, None, ResponseCache(self.anonymous_budget))
+        return self._use(self._anonymous, partition, self._limits.anonymous_partitions)
 
     def identity_key(self, identity: bytes) -> bytes:
         """The key under which :meth:`of_identity` finds a partition."""
-        return self._hash(b"identity", identity)
+        return self.digester.digest(b"identity", identity)
 
     def of_nobody(self) -> Partition:
         """A partition that no other call will find."""
-        return Partition(None, None)
+        return Partition(None, None, ResponseCache(self.anonymous_budget))
+
+    @property
+    def named(self) -> int:
+        """How many principals' partitions are kept."""
+        return len(self._named)
+
+    @property
+    def anonymous(self) -> int:
+        """How many partitions without a principal are kept."""
+        return len(self._anonymous)
+
+    def can_end(self, partition: Partition) -> bool:
+        """Whether headers can be found to end this identity's session with."""
+        return partition.principal is not None or self._is_static
 
     def all(self) -> list[Partition]:
         """Every partition that is kept."""
@@ -135,30 +177,46 @@ class Partitions:
         return False
 
     def clear(self) -> None:
-        """Forget every partition."""
+        """Forget every partition, and what is left of those that went before."""
+        now = self.now()
         for partition in self.all():
             partition.is_kept = False
+            partition.cache.clear(now)
         self._named.clear()
         self._anonymous.clear()
+        self.retired.clear()
 
-    def _hash(self, domain: bytes, data: bytes) -> bytes:
-        return hmac.digest(self._digest_key, domain + b"\0" + data, "sha256")
+    def _use(self, store: dict[bytes, Partition], partition: Partition, bound: int) -> Partition:
+        """Make ``partition`` the most recently used of its store; others go, if they have to."""
+        assert partition.key is not None
+        partition.is_kept = True
+        store[partition.key] = partition
+        while len(store) > bound:
+            idle = next((p for p in store.values() if p.users == 0 and p is not partition), None)
+            if idle is None:
+                break
+            self._evict(store, idle)
+        self._sweep(partition)
+        return partition
 
+    def _sweep(self, newcomer: Partition) -> None:
+        """Now and then, let go of whom nobody has asked for in a long time."""
+        now = self.now()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + self._limits.idle_partition / 8
+        for store in (self._named, self._anonymous):
+            for partition in list(store.values()):
+                is_idle = partition.users == 0 and partition is not newcomer
+                if is_idle and partition.used + self._limits.idle_partition <= now:
+                    self._evict(store, partition)
 
-def _find(store: dict[bytes, Partition], key: bytes, principal: str | None, bound: int) -> Partition:
-    """The partition under ``key``, made if need be, and now the most recently used of its store."""
-    partition = store.pop(key, None) or Partition(key, principal)
-    partition.is_kept = True
-    store[key] = partition
-    if len(store) > bound:
-        _make_room(store, bound, partition)
-    return partition
-
-
-def _make_room(store: dict[bytes, Partition], bound: int, newcomer: Partition) -> None:
-    """Drop what was used least recently, until the rest fits or is in use."""
-    idle = [key for key, partition in store.items() if partition.users == 0 and partition is not newcomer]
-    for key in idle[: len(store) - bound]:
-        evicted = store.pop(key)
-        evicted.is_kept = False
-        evicted.close_stream()
+    def _evict(self, store: dict[bytes, Partition], partition: Partition) -> None:
+        assert partition.key is not None
+        del store[partition.key]
+        self.evictions += 1
+        partition.is_kept = False
+        partition.close_stream()
+        partition.cache.clear(self.now())
+        if partition.session is not None and self.can_end(partition):
+            self.retired.append((partition.principal, partition.session))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import define, field, frozen
 
+from mcpcore.digests import framed
 from mcpcore.errors import ConfigurationError, HeaderResolverError, LocalProtocolError
 from mcpcore.header_fields import encode_value, is_protocol_owned, is_token
 
@@ -143,6 +144,10 @@ class HeaderPipeline:
         pipeline.check_private(bool(static), ConfigurationError)
         return pipeline
 
+    def static_identity(self) -> bytes:
+        """What the static headers tell of identity, in a form that only equal headers share."""
+        return _identity(self._static)
+
     @property
     def is_static(self) -> bool:
         """Whether every request gets the same headers, whoever makes it."""
@@ -216,9 +221,9 @@ class Resolution:
 
     def identity(self) -> bytes:
         """Everything here that can tell one identity from another, in a form that only equal headers share."""
-        parts = [
-            part
-            for name in sorted(self._fields.keys() - _NOT_IDENTITY)
-            for part in (name.encode("ascii"), self._fields[name][1])
-        ]
-        return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return _identity(self._fields)
+
+
+def _identity(fields: Mapping[str, Field]) -> bytes:
+    names = sorted(fields.keys() - _NOT_IDENTITY)
+    return framed(*(part for name in names for part in (name.encode("ascii"), fields[name][1])))

@@ -31,9 +31,11 @@ from mcpcore.errors import (
     UnauthorizedError,
 )
 from mcpcore.exchange import Exchange
+from mcpcore.freshness import Change
 from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.shapes import is_integer
+from mcpcore.shared_store import withdraw
 from mcpcore.state import Redirects
 from mcpcore.tools import Progress
 
@@ -112,6 +114,7 @@ def resolve(
     """
     pipeline, context = call.state.pipeline, call.context
     resolution = pipeline.begin(context)
+    call.resolutions += bool(pipeline.resolvers)
     resolution.protocol_version = outbound.revision.name if outbound.revision else None
     for step, resolver in enumerate(pipeline.resolvers):
         command = ResolveHeaders(
@@ -168,6 +171,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 call.context.principal,
             )
             sent, resolution = resolution, None
+            call.resolutions -= bool(call.state.pipeline.resolvers)
             try:
                 exchange = yield from _exchange(call, outbound, command)
             except NotSentError:
@@ -184,7 +188,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 outbound = _follow(call, outbound, exchange, redirects)
             else:
                 if head.status in _DENIED:
-                    call.partition.forget_what_was_told()
+                    yield from _forget_answers(call)
                 exchange.url = outbound.url
                 return exchange
     except McpError as error:
@@ -208,6 +212,8 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
     except McpError:
         call.forget(outbound)
         raise
+    finally:
+        call.state.counters.ignored_messages += exchange.ignored
     return exchange
 
 
@@ -290,15 +296,37 @@ def _redirect_target(url: str, location: str) -> str:
 
 
 def handle_message(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
-    """Handle what a server sends before its answer to ``outbound``: progress, and requests of its own."""
+    """Handle what a server sends before its answer to ``outbound``: progress, changes, and requests of its own."""
     if isinstance(message, Request):
         if outbound.revision is None or outbound.revision.notifications:
             yield from _reply(call, outbound, message)
+    elif (change := Change.from_notification(message)) is not None:
+        yield from _forget_changed(call, change)
     elif message.method == "notifications/progress" and call.on_progress is not None:
         progress = Progress.from_json(message.params)
         token = message.params.get("progressToken")
         if progress is not None and is_integer(token) and token == outbound.request_id:
             yield Deliver(call.on_progress, progress)
+        else:
+            call.state.counters.ignored_messages += 1
+
+
+def _forget_changed(call: Call, change: Change) -> Flow[None]:
+    """Drop what is kept of answers that a server says have changed: this identity's, and the public ones."""
+    state = call.state
+    for cache in (call.partition.cache, state.public):
+        stale = cache.invalidate(change, state.partitions.now())
+        if state.verdict is not None:
+            yield from withdraw(call, cache, state.verdict.revision, stale, change.methods)
+
+
+def _forget_answers(call: Call) -> Flow[None]:
+    """Drop what this identity was told, because the server no longer lets it in."""
+    state, partition = call.state, call.partition
+    partition.mirrored.clear()
+    stale = partition.cache.clear(state.partitions.now())
+    if state.verdict is not None:
+        yield from withdraw(call, partition.cache, state.verdict.revision, stale)
 
 
 def _reply(call: Call, outbound: Outbound, request: Request) -> Flow[None]:

@@ -41,6 +41,8 @@ class Revision:
     """Whether a client may send notifications."""
     ping: bool = True
     """Whether the revision has ``ping``."""
+    cache_hints: bool = False
+    """Whether results say for how long and for whom they may be kept."""
 
 
 def _table(*revisions: Revision) -> Mapping[str, Revision]:
@@ -52,7 +54,7 @@ REVISIONS: Mapping[str, Revision] = _table(
     Revision(name="2025-03-26", era=Era.HANDSHAKE, version_header=False, batches=True),
     Revision(name="2025-06-18", era=Era.HANDSHAKE),
     Revision(name="2025-11-25", era=Era.HANDSHAKE),
-    Revision(name="2026-07-28", era=Era.MODERN, notifications=False, ping=False),
+    Revision(name="2026-07-28", era=Era.MODERN, notifications=False, ping=False, cache_hints=True),
 )
 """Every revision that this library speaks, oldest first."""
 

@@ -1,34 +1,31 @@
 """One JSON-RPC message to the server, in whatever way this server is to be spoken to.
 
-The three ways (modern, a session over Streamable HTTP, HTTP+SSE) meet here and nowhere above.  Each says by
-:class:`~mcpcore.negotiation.VerdictBroken` that the server answers as if it were of another kind; the call then
-searches again and, if the server has indeed changed, sends its message once more.
+The three ways (modern, a session over Streamable HTTP, HTTP+SSE) meet here and nowhere above.  Where one of them says
+by :class:`~mcpcore.negotiation.VerdictBroken` that the server answers as if it were of another kind, the call searches
+again and, if the server has indeed changed, sends its message once more.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mcpcore.asking import asking
+from mcpcore.cached_requests import answer
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError
-from mcpcore.http_sse import ask, ensure_stream, post_message
+from mcpcore.freshness import CacheMode, cache_key
+from mcpcore.http_sse import ensure_stream, post_message
 from mcpcore.jsonrpc import Notification
-from mcpcore.modern import DISCOVER, read_discovery, send_modern
-from mcpcore.negotiation import (
-    VerdictBroken,
-    denies_modern_era,
-    is_foreign,
-    is_modern_error,
-    negotiate,
-    negotiate_again,
-)
-from mcpcore.requests import refusal, result_of
-from mcpcore.session import OpeningRefused, ensure_session, exchange_in_session, request_message
+from mcpcore.modern import DISCOVER, read_discovery
+from mcpcore.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
+from mcpcore.requests import refusal
+from mcpcore.session import OpeningRefused, ensure_session, exchange_in_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from mcpcore.cached_requests import Answer
     from mcpcore.call import Call
     from mcpcore.partitions import Discovery
     from mcpcore.requests import Flow
@@ -37,9 +34,16 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-def request(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+def request(
+    call: Call, method: str, params: dict[str, Any], mode: CacheMode = CacheMode.BYPASS
+) -> Flow[dict[str, Any]]:
     """Make one request and return its result."""
-    return (yield from _settled(call, lambda verdict: _request(call, verdict, method, params)))
+    return (yield from ask(call, method, params, mode)).results[0]
+
+
+def ask(call: Call, method: str, params: dict[str, Any], mode: CacheMode, *, is_list: bool = False) -> Flow[Answer]:
+    """Make one request, unless the answer is at hand."""
+    return (yield from _settled(call, lambda verdict: _ask(call, verdict, method, params, mode, is_list=is_list)))
 
 
 def notify(call: Call, method: str, params: dict[str, Any]) -> Flow[None]:
@@ -81,21 +85,11 @@ def _translated(call: Call, flow: Flow[T]) -> Flow[T]:
         raise error from None
 
 
-def _request(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
-    if verdict.http_sse:
-        stream = yield from ensure_stream(call, verdict.revision)
-        outbound = stream.open_session.post(RequestKind.REQUEST, request_message(call, method, params))
-        return (yield from ask(call, stream, outbound))
-    if verdict.is_modern:
-        exchange = yield from send_modern(call, verdict.revision, method, params)
-        is_other = denies_modern_era(exchange)
-    else:
-        message = request_message(call, method, params)
-        exchange = yield from exchange_in_session(call, verdict.revision, RequestKind.REQUEST, message)
-        is_other = is_modern_error(exchange)
-    if is_other:
-        raise VerdictBroken(refusal(exchange))
-    return result_of(exchange)
+def _ask(
+    call: Call, verdict: Verdict, method: str, params: dict[str, Any], mode: CacheMode, *, is_list: bool = False
+) -> Flow[Answer]:
+    request = asking(call, verdict, method, params)
+    return (yield from answer(call, request, verdict.revision, cache_key(method, params), mode, is_list=is_list))
 
 
 def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[None]:
@@ -112,10 +106,8 @@ def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -
 
 
 def _ping(call: Call, verdict: Verdict) -> Flow[None]:
-    if verdict.revision.ping:
-        yield from _request(call, verdict, "ping", {})
-    else:
-        yield from _discover(call, verdict)
+    method = "ping" if verdict.revision.ping else DISCOVER
+    yield from _ask(call, verdict, method, {}, CacheMode.BYPASS)
 
 
 def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
@@ -125,13 +117,7 @@ def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
     if not verdict.is_modern:
         session = yield from ensure_session(call, verdict.revision)
         return session.discovery
-    if not call.is_settled or call.partition.discovery is None:
-        return (yield from _discover(call, verdict))
-    return call.partition.discovery
-
-
-def _discover(call: Call, verdict: Verdict) -> Flow[Discovery]:
-    exchange = yield from send_modern(call, verdict.revision, DISCOVER, {}, RequestKind.DISCOVER)
-    if denies_modern_era(exchange):
-        raise VerdictBroken(refusal(exchange))
-    return read_discovery(result_of(exchange))
+    if call.told is not None:
+        return call.told
+    discovered = yield from _ask(call, verdict, DISCOVER, {}, CacheMode.USE)
+    return read_discovery(discovered.results[0])

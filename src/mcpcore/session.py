@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mcpcore")
 
+_TOLD = ("capabilities", "serverInfo", "instructions")
+
 
 @define(eq=False)
 class Session:
@@ -51,13 +53,19 @@ class Session:
     url: str = field(repr=False)
     revision: Revision
     id: str | None = field(default=None, init=False, repr=False)
-    discovery: Discovery = field(default=Discovery({}, None, None), init=False, repr=False)
+    _told: bytes = field(default=b"{}", init=False, repr=False)
     state: SessionState = field(default=SessionState.INITIALIZING, init=False)
 
     @property
     def is_usable(self) -> bool:
         """Whether requests can be made in it."""
         return self.state is SessionState.READY
+
+    @property
+    def discovery(self) -> Discovery:
+        """What the server told about itself."""
+        told = jsonrpc.load(self._told)
+        return Discovery.from_json(told, told.get("serverInfo"))
 
     def note(self, event: SessionEvent) -> None:
         """Take note of what happened to it."""
@@ -74,7 +82,7 @@ class Session:
         if revision is None or revision.era is not Era.HANDSHAKE or pinned not in (None, revision):
             raise RemoteProtocolError("the server's initialize result names no protocol version that we are to speak")
         self.revision = revision
-        self.discovery = Discovery.from_json(result, result.get("serverInfo"))
+        self._told = jsonrpc.dump({name: result[name] for name in _TOLD if name in result})
         self.note(SessionEvent.INITIALIZE_RESULT)
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -201,16 +209,15 @@ def drop(call: Call, session: Session) -> None:
 
 
 def exchange_in_session(
-    call: Call, revision: Revision, kind: RequestKind, message: Request | Notification
+    call: Call,
+    revision: Revision,
+    kind: RequestKind,
+    message: Request | Notification,
+    resolution: Resolution | None = None,
 ) -> Flow[Exchange]:
     """Make one request in this call's session; if the session is gone, once more in a new one."""
-    resolution: Resolution | None = None
     if not call.is_settled:
-        # Whose session it is to be shows only in the headers that this very request will carry.
-        resolution = yield from resolve(call, post(call.state.endpoint.url, kind, message, revision))
-        kept = call.partition.session
-        if kept is None or kept.revision is not revision:
-            resolution = None
+        resolution = yield from settle_in_session(call, revision, kind, message)
     session = yield from ensure_session(call, revision)
     exchange = yield from send(call, session.post(kind, message), resolution)
     if exchange.head.status == 404 and session.id is not None:
@@ -218,6 +225,18 @@ def exchange_in_session(
         session = yield from ensure_session(call, revision)
         exchange = yield from send(call, session.post(kind, message))
     return exchange
+
+
+def settle_in_session(
+    call: Call, revision: Revision, kind: RequestKind, message: Request | Notification
+) -> Flow[Resolution | None]:
+    """Find out whose call this is, which shows only in the headers that this very request will carry.
+
+    :returns: those headers; None if a session has to be opened before.
+    """
+    resolution = yield from resolve(call, post(call.state.endpoint.url, kind, message, revision))
+    kept = call.partition.session
+    return None if kept is None or kept.revision is not revision else resolution
 
 
 def terminate(call: Call, session: Session) -> Flow[None]:

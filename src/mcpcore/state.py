@@ -1,7 +1,8 @@
 """What one client holds: its configuration, which never changes, and what it has learned about its server.
 
 Everything learned on behalf of an identity is in that identity's partition.  What is left to share between identities
-is the *verdict* (how the server is to be spoken to) and the counter of request ids.
+is the *verdict* (how the server is to be spoken to), the counter of request ids and, where the user allows it, those
+lists that the server calls public.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from enum import Enum
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from mcpcore.flights import Runway
 from mcpcore.places import Places
+from mcpcore.response_cache import ResponseCache
 from mcpcore.revisions import Era, Revision
+from mcpcore.statistics import Counters, Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,9 +64,28 @@ class Verdict:
         return self.revision.era is Era.MODERN
 
 
+@frozen(kw_only=True)
+class Caching:
+    """How answers are cached.
+
+    :ivar is_on: whether they are at all, for which a client needs a clock.
+    :ivar default_ttl: how many seconds an answer without hints is kept, in revisions that have none.
+    :ivar share_public: whether identities share lists that are public as a whole.
+    :ivar shared_store: whether there is a store to ask, which several clients share.
+    """
+
+    is_on: bool = False
+    default_ttl: float = 0.0
+    share_public: bool = False
+    shared_store: bool = False
+
+
 @define(kw_only=True, eq=False)
 class ClientState:
-    """What one client holds."""
+    """What one client holds.
+
+    :ivar public: the public lists that identities share.
+    """
 
     endpoint: Endpoint
     transport: Transport
@@ -74,12 +96,46 @@ class ClientState:
     capabilities: Mapping[str, Any]
     pinned: Revision | None
     opaque_identity: bool
+    caching: Caching
     partitions: Partitions = field(repr=False)
     stream_places: Places = field(repr=False)
     verdict: Verdict | None = None
     probing: Runway = field(factory=Runway, repr=False)
+    counters: Counters = field(factory=Counters, init=False, repr=False)
+    public: ResponseCache = field(
+        default=Factory(lambda self: ResponseCache(self.partitions.named_budget), takes_self=True),
+        init=False,
+        repr=False,
+    )
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False)
 
     def next_id(self) -> int:
         """A request id that this client has not used before."""
         return next(self._ids)
+
+    def record(self, verdict: Verdict) -> None:
+        """Take note how the server is to be spoken to; what it said in another way no longer counts."""
+        if self.verdict not in (None, verdict):
+            now = self.partitions.now()
+            for cache in (self.public, *(partition.cache for partition in self.partitions.all())):
+                cache.clear(now)
+        self.verdict = verdict
+
+    def statistics(self) -> Statistics:
+        """The client in numbers."""
+        partitions, counters = self.partitions, self.counters
+        budgets = (partitions.named_budget, partitions.anonymous_budget)
+        return Statistics(
+            calls=counters.calls,
+            partitions=partitions.named,
+            anonymous_partitions=partitions.anonymous,
+            sessions=sum(partition.session is not None for partition in partitions.all()),
+            streams=self.limits.streams - self.stream_places.free,
+            cache_entries=sum(map(len, budgets)),
+            cache_bytes=sum(budget.bytes for budget in budgets),
+            cache_hits=counters.cache_hits,
+            cache_misses=counters.cache_misses,
+            evictions=partitions.evictions + sum(budget.evictions for budget in budgets),
+            unused_resolutions=counters.unused_resolutions,
+            ignored_messages=counters.ignored_messages,
+        )

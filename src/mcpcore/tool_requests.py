@@ -1,6 +1,6 @@
 """Listing tools and calling them.
 
-A list is read page by page, and leniently: a definition that cannot be used is left out with a warning, and the rest
+A list is read leniently: a definition that cannot be used is left out with a warning, and the rest
 stay.  What a definition asks of later calls (which arguments travel as headers) is remembered in the partition of the
 identity that listed it, because another identity may be shown another definition under the same name.
 """
@@ -12,36 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from mcpcore import rpc
 from mcpcore.errors import RemoteProtocolError
+from mcpcore.listing import read_list
 from mcpcore.parameter_headers import read_annotations
 from mcpcore.shapes import as_list
 from mcpcore.tools import CallToolResult, Tool
 
 if TYPE_CHECKING:
     from mcpcore.call import Call
+    from mcpcore.freshness import CacheMode
     from mcpcore.requests import Flow
 
 _log = logging.getLogger("mcpcore")
 
 
-def list_tools(call: Call) -> Flow[list[Tool]]:
-    """All pages of ``tools/list`` (2026-07-28, "Tools", Listing Tools).
-
-    :raises LimitExceeded: if there are more than ``limits.pages``.
-    """
-    tools: list[Tool] = []
-    cursors: set[str] = set()
-    params: dict[str, Any] = {}
-    for _ in range(call.state.limits.pages):
-        result = yield from rpc.request(call, "tools/list", params)
-        tools += _read_page(call, result)
-        cursor = result.get("nextCursor")
-        if not isinstance(cursor, str) or not cursor:
-            return tools
-        if cursor in cursors:
-            raise RemoteProtocolError("the pages of the list lead back to one that was read already")
-        cursors.add(cursor)
-        params = {"cursor": cursor}
-    raise call.state.limits.exceeded("pages", "the list has too many pages")
+def list_tools(call: Call, mode: CacheMode) -> Flow[list[Tool]]:
+    """All pages of ``tools/list`` (2026-07-28, "Tools", Listing Tools)."""
+    results = yield from read_list(call, "tools/list", mode)
+    return [tool for result in results for tool in _read_page(call, result)]
 
 
 def _read_page(call: Call, result: dict[str, Any]) -> list[Tool]:

@@ -1,0 +1,135 @@
+"""One request to the server, in each of the three ways in which a server can be spoken to.
+
+What all three have in common is what the cache needs of them: to find out whose request it is, to resolve its headers
+before anybody waits for its answer, and to make it.  Each says by :class:`~mcpcore.negotiation.VerdictBroken` that the
+server answers as if it were of another kind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field
+
+from mcpcore.context import RequestKind
+from mcpcore.http_sse import ask, ensure_stream, listen_request
+from mcpcore.modern import DISCOVER, modern_request, send_modern
+from mcpcore.negotiation import VerdictBroken, denies_modern_era, is_modern_error
+from mcpcore.requests import refusal, resolve, result_of
+from mcpcore.session import ensure_session, exchange_in_session, request_message, settle_in_session
+
+if TYPE_CHECKING:
+    from mcpcore.call import Call
+    from mcpcore.jsonrpc import Request
+    from mcpcore.pipeline import Resolution
+    from mcpcore.requests import Flow, Outbound
+    from mcpcore.state import Verdict
+
+
+class Asking(Protocol):
+    """One request that has yet to be made."""
+
+    def settle(self) -> Flow[None]:
+        """Find out whose call this is, from the headers of this request."""
+        ...
+
+    def resolve(self) -> Flow[Resolution]:
+        """Resolve its headers, unless :meth:`settle` has just done so; open what it needs before."""
+        ...
+
+    def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
+        """Make the request, with ``resolution`` or a fresh one.
+
+        :returns: its result.
+        """
+        ...
+
+
+def asking(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Asking:
+    """A request in the way of ``verdict``."""
+    if verdict.is_modern:
+        return _Modern(call, verdict, method, params)
+    message = request_message(call, method, params)
+    return _OnStream(call, verdict, message) if verdict.http_sse else _InSession(call, verdict, message)
+
+
+@define(eq=False)
+class _Modern:
+    """A request that stands alone."""
+
+    _call: Call
+    _verdict: Verdict
+    _method: str
+    _params: dict[str, Any] = field(repr=False)
+    _early: Resolution | None = field(default=None, init=False)
+    _built: Outbound | None = field(default=None, init=False)
+
+    @property
+    def _outbound(self) -> Outbound:
+        if self._built is None:
+            kind = RequestKind.DISCOVER if self._method == DISCOVER else RequestKind.REQUEST
+            self._built = modern_request(self._call, self._verdict.revision, self._method, self._params, kind)
+        return self._built
+
+    def settle(self) -> Flow[None]:
+        self._early = yield from resolve(self._call, self._outbound)
+
+    def resolve(self) -> Flow[Resolution]:
+        early, self._early = self._early, None
+        return early or (yield from resolve(self._call, self._outbound))
+
+    def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
+        exchange = yield from send_modern(self._call, self._outbound, self._params, resolution)
+        if denies_modern_era(exchange):
+            raise VerdictBroken(refusal(exchange))
+        return result_of(exchange)
+
+
+@define(eq=False)
+class _InSession:
+    """A request in a session over Streamable HTTP."""
+
+    _call: Call
+    _verdict: Verdict
+    _message: Request
+    _early: Resolution | None = field(default=None, init=False)
+
+    def settle(self) -> Flow[None]:
+        self._early = yield from settle_in_session(
+            self._call, self._verdict.revision, RequestKind.REQUEST, self._message
+        )
+
+    def resolve(self) -> Flow[Resolution]:
+        session = yield from ensure_session(self._call, self._verdict.revision)
+        early, self._early = self._early, None
+        return early or (yield from resolve(self._call, session.post(RequestKind.REQUEST, self._message)))
+
+    def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
+        exchange = yield from exchange_in_session(
+            self._call, self._verdict.revision, RequestKind.REQUEST, self._message, resolution
+        )
+        if is_modern_error(exchange):
+            raise VerdictBroken(refusal(exchange))
+        return result_of(exchange)
+
+
+@define(eq=False)
+class _OnStream:
+    """A request whose answer comes on an HTTP+SSE stream."""
+
+    _call: Call
+    _verdict: Verdict
+    _message: Request
+
+    def settle(self) -> Flow[None]:
+        # Where to post is known only once a stream is open, so these headers serve for nothing else.
+        yield from resolve(self._call, listen_request(self._call))
+
+    def resolve(self) -> Flow[Resolution]:
+        stream = yield from ensure_stream(self._call, self._verdict.revision)
+        return (yield from resolve(self._call, stream.open_session.post(RequestKind.REQUEST, self._message)))
+
+    def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
+        stream = yield from ensure_stream(self._call, self._verdict.revision)
+        outbound = stream.open_session.post(RequestKind.REQUEST, self._message)
+        return (yield from ask(self._call, stream, outbound, resolution))

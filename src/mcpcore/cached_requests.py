@@ -1,0 +1,141 @@
+"""A request is made only if its answer is not at hand: the cache in front of :mod:`mcpcore.asking`.
+
+A call first finds out whose it is.  Then it looks, in this order: at what its identity was told, at public lists where
+those are shared, at a shared store, and at whether another call of its identity is asking the same at this moment.
+Only then it asks.  What comes back is kept for as long as the server says (2026-07-28, "Caching"), and only for the
+identity that it was fetched for.  A failure is never kept.
+
+A call with a principal that finds what it needs asks no resolver; one without asks them first, to learn whose it is,
+and then makes its request with what they said.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from mcpcore.flights import fly
+from mcpcore.freshness import CacheMode
+from mcpcore.shared_store import recall, share
+
+if TYPE_CHECKING:
+    from mcpcore.asking import Asking
+    from mcpcore.call import Call
+    from mcpcore.freshness import CacheKey
+    from mcpcore.pipeline import Resolution
+    from mcpcore.requests import Flow
+    from mcpcore.response_cache import Entry, ResponseCache
+    from mcpcore.revisions import Revision
+
+
+class Source(Enum):
+    """Where an answer comes from."""
+
+    SERVER = auto()
+    OWN = auto()
+    """What the same identity was told before."""
+    PUBLIC = auto()
+    """What any identity was told of a public list, all of its pages."""
+
+
+@frozen
+class Answer:
+    """What a call got to its question, in objects of its own.
+
+    :ivar results: one result; of a public list, that of each page.
+    :ivar entry: the same as it is kept, or None if it can't be.
+    """
+
+    source: Source
+    results: list[dict[str, Any]] = field(repr=False)
+    entry: Entry | None = None
+
+
+def answer(
+    call: Call,
+    asking: Asking,
+    revision: Revision,
+    key: CacheKey | None,
+    mode: CacheMode = CacheMode.USE,
+    *,
+    is_list: bool = False,
+) -> Flow[Answer]:
+    """The answer to one request, from the cache if it may and can come from there.
+
+    :param key: what it is kept under; None if it must not be kept.
+    :param is_list: whether a whole public list will do as well.
+    """
+    caching = call.state.caching
+    if key is None or mode is CacheMode.BYPASS or not caching.is_on:
+        return Answer(Source.SERVER, [(yield from asking.make())])
+    if not revision.cache_hints and not caching.default_ttl:
+        return Answer(Source.SERVER, [(yield from asking.make())])
+    if not call.is_settled:
+        yield from asking.settle()
+    question = _Question(call, asking, revision, key, is_list and caching.share_public)
+    if call.partition.key is None or mode is CacheMode.REFRESH:
+        found = yield from question.ask((yield from asking.resolve()))
+    else:
+        found = yield from question.look_then_ask()
+    if found.source is Source.SERVER and found.entry is not None:
+        yield from share(call, call.partition.cache, revision, key, found.entry)
+    return found
+
+
+@define(eq=False)
+class _Question:
+    """One request whose answer may be kept."""
+
+    _call: Call
+    _asking: Asking
+    _revision: Revision
+    _key: CacheKey
+    _may_be_public: bool
+
+    def look_then_ask(self) -> Flow[Answer]:
+        """Take what is there, or what another call of this identity brings, else ask."""
+        found = self._look() or (yield from self._look_in_store())
+        if found is not None:
+            return found
+        cache = self._call.partition.cache
+        if self._key[0] in cache.unkept:
+            return (yield from self.ask((yield from self._asking.resolve())))
+        try:
+            return (
+                yield from fly(cache.runway(self._key), look=self._look, resolve=self._asking.resolve, lead=self.ask)
+            )
+        finally:
+            cache.leave_runway(self._key)
+
+    def ask(self, resolution: Resolution) -> Flow[Answer]:
+        """Ask the server, and keep the answer."""
+        self._call.state.counters.cache_misses += 1
+        generation = self._call.partition.cache.generation
+        result = yield from self._asking.make(resolution)
+        return Answer(Source.SERVER, [result], self._call.keep(self._revision, self._key, result, generation))
+
+    def _look(self) -> Answer | None:
+        state = self._call.state
+        for source, cache in self._caches():
+            entry = cache.find(self._key, state.partitions.now())
+            if entry is not None:
+                return self._hit(source, entry)
+        return None
+
+    def _look_in_store(self) -> Flow[Answer | None]:
+        if self._call.state.caching.shared_store:
+            for source, cache in self._caches():
+                entry = yield from recall(self._call, cache, self._revision, self._key)
+                if entry is not None:
+                    return self._hit(source, entry)
+        return None
+
+    def _caches(self) -> list[tuple[Source, ResponseCache]]:
+        own = (Source.OWN, self._call.partition.cache)
+        return [own, (Source.PUBLIC, self._call.state.public)] if self._may_be_public else [own]
+
+    def _hit(self, source: Source, entry: Entry) -> Answer:
+        self._call.state.counters.cache_hits += 1
+        return Answer(source, entry.results(), entry)

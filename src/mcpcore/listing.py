@@ -1,0 +1,90 @@
+"""A list is read page by page, some of them from the cache.
+
+Each page is kept by itself, for as long as it says (2026-07-28, "Caching", Interaction with Pagination).  Only a whole
+list can be shared between identities, and only if each of its pages says that it is public: half a public list is
+nobody's but its reader's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcpcore import rpc
+from mcpcore.cached_requests import Source
+from mcpcore.errors import RemoteProtocolError, RpcError
+from mcpcore.freshness import CacheMode, is_public
+from mcpcore.response_cache import Entry
+from mcpcore.shared_store import share
+
+if TYPE_CHECKING:
+    from mcpcore.cached_requests import Answer
+    from mcpcore.call import Call
+    from mcpcore.requests import Flow
+    from mcpcore.state import Verdict
+
+_INVALID_PARAMS = -32602
+
+
+class _StaleCursor(Exception):
+    """A page that was kept led to one that the server no longer knows."""
+
+
+def read_list(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]]:
+    """The results of all pages of ``method``.
+
+    :raises LimitExceeded: if there are more than ``limits.pages``.
+    """
+    try:
+        return (yield from _read(call, method, mode))
+    except _StaleCursor:
+        return (yield from _read(call, method, CacheMode.REFRESH))
+
+
+def _read(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]]:
+    generation = call.state.public.generation
+    answers: list[Answer] = []
+    results: list[dict[str, Any]] = []
+    cursors: set[str] = set()
+    params: dict[str, Any] = {}
+    while len(results) < call.state.limits.pages:
+        answers.append((yield from _page(call, method, params, mode, answers)))
+        results += answers[-1].results
+        cursor = results[-1].get("nextCursor")
+        if not isinstance(cursor, str) or not cursor:
+            yield from _publish(call, method, answers, generation)
+            return results
+        if cursor in cursors:
+            raise RemoteProtocolError("the pages of the list lead back to one that was read already")
+        cursors.add(cursor)
+        params = {"cursor": cursor}
+    raise call.state.limits.exceeded("pages", "the list has too many pages")
+
+
+def _page(call: Call, method: str, params: dict[str, Any], mode: CacheMode, before: list[Answer]) -> Flow[Answer]:
+    try:
+        return (yield from rpc.ask(call, method, params, mode, is_list=not params))
+    except RpcError as error:
+        if error.code == _INVALID_PARAMS and any(answer.source is not Source.SERVER for answer in before):
+            raise _StaleCursor from None
+        raise
+
+
+def _publish(call: Call, method: str, answers: list[Answer], generation: int) -> Flow[None]:
+    """Keep a whole list for every identity, if the user allows it and every page of it is public."""
+    state, verdict = call.state, call.state.verdict
+    if not state.caching.share_public or verdict is None or answers[0].source is Source.PUBLIC:
+        return
+    entry = _whole(answers, verdict)
+    key, now = (method, b"{}"), state.partitions.now()
+    if entry is not None and call.may_keep and state.public.keep(key, entry, generation, now):
+        yield from share(call, state.public, verdict.revision, key, entry)
+
+
+def _whole(answers: list[Answer], verdict: Verdict) -> Entry | None:
+    """A list in one piece, or None if a part of it is not for everybody, or not to be kept."""
+    entries = [answer.entry for answer in answers if answer.entry is not None]
+    results = [result for answer in answers for result in answer.results]
+    if len(entries) < len(answers) or not all(is_public(result, verdict.revision) for result in results):
+        return None
+    pages = tuple(page for entry in entries for page in entry.pages)
+    return Entry(pages, min(entry.fetched for entry in entries), min(entry.expires for entry in entries))

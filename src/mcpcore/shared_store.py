@@ -1,0 +1,142 @@
+"""A store that several clients share: what they tell one another, and under which names.
+
+Clients of the same server in many processes need not each search for its era and list its tools.  They meet in a store
+that the core asks by commands and never sees.  What is put there is found only by a client with the same secret, the
+same endpoint and the same configuration, and only on behalf of the same identity: all of that goes into the name, which
+is a keyed digest and tells nothing (see :mod:`mcpcore.digests`).
+
+The store is a help and never an authority.  What comes from it is checked like anything from the network, and counts
+for nothing if this client knows of a change, or of a refusal, since it was fetched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mcpcore import jsonrpc
+from mcpcore.commands import StoreDelete, StoreGet, StorePut
+from mcpcore.errors import LimitExceeded, RemoteProtocolError
+from mcpcore.freshness import CACHEABLE, READ
+from mcpcore.response_cache import Entry
+from mcpcore.revisions import REVISIONS
+from mcpcore.shapes import as_list, as_text, is_object
+from mcpcore.state import Transport, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterable
+    from typing import TypeAlias, TypeVar
+
+    from mcpcore.call import Call
+    from mcpcore.commands import Command, StoredEntry
+    from mcpcore.freshness import CacheKey
+    from mcpcore.response_cache import ResponseCache
+    from mcpcore.revisions import Revision
+    from mcpcore.state import ClientState
+
+    T = TypeVar("T")
+    Flow: TypeAlias = Generator[Command, Any, T]
+
+
+def recall(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> Flow[Entry | None]:
+    """What the store holds of ``cache``, kept there from now on; None if that is nothing, or nothing usable."""
+    state = call.state
+    name, generation = _entry_name(call, cache, revision, key), cache.generation
+    stored: StoredEntry | None = yield StoreGet(name)
+    if stored is None:
+        return None
+    now = state.partitions.now()
+    entry = _read(state, stored, now)
+    if entry is None:
+        yield StoreDelete((name,))
+        return None
+    if cache.is_outdated(key, entry.fetched) or not cache.keep(key, entry, generation, now):
+        return None
+    return entry
+
+
+def _read(state: ClientState, stored: StoredEntry, now: float) -> Entry | None:
+    """A stored answer, if it is one."""
+    try:
+        pages = as_list(jsonrpc.parse(stored.value, state.limits))
+    except (RemoteProtocolError, LimitExceeded):
+        return None
+    if not pages or not all(map(is_object, pages)):
+        return None
+    age = max(stored.age, 0.0)
+    ttl = min(stored.ttl, state.limits.cache_age)
+    return Entry(tuple(map(jsonrpc.dump, pages)), now - age, now + ttl - age)
+
+
+def share(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey, entry: Entry) -> Flow[None]:
+    """Put an answer of ``cache`` into the store."""
+    if call.state.caching.shared_store:
+        value = b"[" + b",".join(entry.pages) + b"]"
+        ttl = entry.expires - call.state.partitions.now()
+        yield StorePut(_entry_name(call, cache, revision, key), value, ttl)
+
+
+def withdraw(
+    call: Call, cache: ResponseCache, revision: Revision, keys: Iterable[CacheKey], methods: Collection[str] = CACHEABLE
+) -> Flow[None]:
+    """Remove answers of ``cache`` from the store.
+
+    :param keys: under which they were kept here.
+    :param methods: whose first pages other clients may have put there besides.
+    """
+    if call.state.caching.shared_store:
+        all_keys = dict.fromkeys((*keys, *((method, b"{}") for method in sorted(methods) if method != READ)))
+        yield StoreDelete(tuple(_entry_name(call, cache, revision, key) for key in all_keys))
+
+
+def recall_verdict(state: ClientState) -> Flow[Verdict | None]:
+    """What other clients found out about the server, recorded from now on."""
+    if not state.caching.shared_store:
+        return None
+    stored: StoredEntry | None = yield StoreGet(_verdict_name(state))
+    verdict = None if stored is None else _read_verdict(state, stored)
+    if state.verdict is None and verdict is not None:
+        state.record(verdict)
+    return state.verdict
+
+
+def _read_verdict(state: ClientState, stored: StoredEntry) -> Verdict | None:
+    try:
+        told = jsonrpc.parse(stored.value, state.limits)
+    except (RemoteProtocolError, LimitExceeded):
+        return None
+    if not is_object(told):
+        return None
+    revision = REVISIONS.get(as_text(told.get("revision")) or "")
+    http_sse = told.get("httpSse") is True
+    if revision is None or (http_sse and state.transport is not Transport.AUTO):
+        return None
+    return Verdict(revision, http_sse)
+
+
+def share_verdict(state: ClientState, verdict: Verdict) -> Flow[None]:
+    """Tell other clients how the server is to be spoken to."""
+    if state.caching.shared_store:
+        value = jsonrpc.dump({"revision": verdict.revision.name, "httpSse": verdict.http_sse})
+        yield StorePut(_verdict_name(state), value, state.limits.shared_verdict)
+
+
+def _entry_name(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> bytes:
+    owner = b"" if cache is call.state.public else call.partition.key or b""
+    method, params = key
+    return call.state.partitions.digester.digest(
+        b"stored answer", *_configuration(call.state), revision.name.encode(), owner, method.encode(), params
+    )
+
+
+def _verdict_name(state: ClientState) -> bytes:
+    return state.partitions.digester.digest(b"stored verdict", *_configuration(state))
+
+
+def _configuration(state: ClientState) -> tuple[bytes, ...]:
+    """What clients must have in common to believe one another."""
+    return (
+        state.endpoint.url.encode("utf-8", "surrogatepass"),
+        state.transport.value.encode(),
+        state.pipeline.static_identity(),
+        jsonrpc.dump(dict(state.capabilities), is_canonical=True),
+    )
