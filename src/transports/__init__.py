@@ -9,7 +9,19 @@ from .client import BoundClient, Client, connect
 from .config import ServerConfig
 from .engines.base import Engine, Response
 from .observer import ExchangeSummary
+from .run import Run, Skipped, open_run
 
-__all__ = ["BoundClient", "Client", "Engine", "ExchangeSummary", "Response", "ServerConfig", "connect"]
+__all__ = [
+    "BoundClient",
+    "Client",
+    "Engine",
+    "ExchangeSummary",
+    "Response",
+    "Run",
+    "ServerConfig",
+    "Skipped",
+    "connect",
+    "open_run",
+]
 
 logging.getLogger("transports").addHandler(logging.NullHandler())
