@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     import httpx2
     from anyio.abc import TaskGroup
 
-    from mcpcore import CallToolResult, Discovery, Operation, Progress, Resolver, Tool
+    from mcpcore import CallToolResult, Discovery, Operation, Progress, Resolver, Statistics, Tool
 
     from .config import RedirectPolicy, ServerConfig, TransportName
     from .engines.base import Engine
     from .observer import ExchangeSummary
+    from .stores import CacheStore
+    from .stores.sealed import SealedStore
 
+    CacheName = Literal["use", "refresh", "bypass"]
     EngineName = Literal["httpx"]
 
 T = TypeVar("T")
@@ -89,6 +92,10 @@ class _Verbs:
         """A view of this client in one context; without any I/O."""
         return BoundClient(self._hub, context)
 
+    def statistics(self) -> Statistics:
+        """What the client holds and has done, for all identities, in numbers."""
+        return self._hub.core.statistics()
+
     async def open(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> Discovery:
         """Do now what an identity's first call would do first: find the era, and open a session if there are any.
 
@@ -97,12 +104,16 @@ class _Verbs:
         """
         return await self._hub.run(self._hub.core.open(context=context or self._context), timeout)
 
-    async def list_tools(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> list[Tool]:
+    async def list_tools(
+        self, *, context: CallContext | None = None, timeout: Timeout = UNSET, cache: CacheName = "use"
+    ) -> list[Tool]:
         """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).
 
+        :param cache: ``"use"`` takes what is fresh from the cache and keeps what is fetched; ``"refresh"`` fetches and
+            keeps; ``"bypass"`` only fetches.
         :raises mcpcore.McpError: if it cannot be done.
         """
-        return await self._hub.run(self._hub.core.list_tools(context=context or self._context), timeout)
+        return await self._hub.run(self._hub.core.list_tools(context=context or self._context, cache=cache), timeout)
 
     async def call_tool(
         self,
@@ -139,12 +150,16 @@ class _Verbs:
         context: CallContext | None = None,
         timeout: Timeout = UNSET,
         on_progress: Callable[[Progress], Any] | None = None,
+        cache: CacheName = "use",
     ) -> dict[str, Any]:
         """Make any request, and return its result as received.
 
+        :param cache: as of :meth:`list_tools`; it matters to lists, ``resources/read`` and ``server/discover``.
         :raises mcpcore.McpError: if there is no result.
         """
-        operation = self._hub.core.request(method, params, context=context or self._context, on_progress=on_progress)
+        operation = self._hub.core.request(
+            method, params, context=context or self._context, on_progress=on_progress, cache=cache
+        )
         return await self._hub.run(operation, timeout)
 
     async def notify(
@@ -246,12 +261,15 @@ def connect(
     protocol_version: str | None = None,
     redirects: RedirectPolicy = "never",
     allow_insecure_http: bool = False,
+    share_public: bool = False,
+    default_ttl: float = 0.0,
     timeout: float | None = 30.0,
     http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
     engine: EngineName | Engine | None = None,
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
     digest_key: bytes | None = None,
+    store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
 ) -> Client: ...
 @overload
@@ -263,6 +281,7 @@ def connect(
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
     digest_key: bytes | None = None,
+    store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
 ) -> Client: ...
 def connect(
@@ -273,6 +292,7 @@ def connect(
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
     digest_key: bytes | None = None,
+    store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
     **options: Any,
 ) -> Client:
@@ -296,8 +316,12 @@ def connect(
     :param limits: the client's bounds.
     :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
     :param allow_insecure_http: whether headers may go over plain http to another machine.
+    :param share_public: whether all identities share the lists that the server calls public.
+    :param default_ttl: seconds that a list, or what was read of a resource, is kept where the protocol's revision gives
+        servers no way to say so; 0 for not at all.
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
     :param digest_key: the secret that identities are hashed with; at least 16 bytes; drawn at random if None.
+    :param store: where what was fetched is shared with other processes, sealed with ``digest_key``, which it needs.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request, once it has been answered or has
         failed; what it raises ends the call.
     :raises mcpcore.ConfigurationError: if the configuration can never work.
@@ -311,9 +335,19 @@ def connect(
         client_info=client_info,
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
+        clock=anyio.current_time,
+        shared_store=store is not None,
     )
-    hub = _Hub(core, Driver(chosen, bounds, on_exchange), config.timeout)
+    sealed = None if store is None or digest_key is None else _sealed(store, digest_key, bounds)
+    hub = _Hub(core, Driver(chosen, bounds, on_exchange, sealed), config.timeout)
     return Client(hub, owns_engine=owned, reads_streams=config.type != "http")
+
+
+def _sealed(store: CacheStore, secret: bytes, limits: Limits) -> SealedStore:
+    """A store as the driver needs it.  The library that seals is imported here, not before."""
+    from .stores.sealed import SealedStore
+
+    return SealedStore(store, secret, timeout=limits.store, pause=limits.store_pause, largest=limits.message_bytes)
 
 
 def _engine(

@@ -137,6 +137,8 @@ def core_client(config: ServerConfig, **own: Any) -> mcpcore.Client:
         protocol_version=config.protocol_version,
         redirects=config.redirects,
         allow_insecure_http=config.allow_insecure_http,
+        share_public=config.share_public,
+        default_ttl=config.default_ttl,
         **own,
     )
 

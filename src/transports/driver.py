@@ -30,6 +30,9 @@ from mcpcore import (
     SendRequest,
     Signal,
     StartReader,
+    StoreDelete,
+    StoreGet,
+    StorePut,
     TransportError,
     WaitFor,
 )
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from mcpcore import Command, EventStream, Limits, Operation
 
     from .engines.base import Engine, Response
+    from .stores.sealed import SealedStore
 
 T = TypeVar("T")
 
@@ -90,12 +94,14 @@ class Driver:
     """Drives operations over one engine.
 
     :ivar on_exchange: is told of each request, after its head has arrived or it has failed.
+    :ivar store: what is shared with other processes, or None if nothing is.
     :ivar readers: where event streams are read, or None where there are none.
     """
 
     engine: Engine
     limits: Limits
     on_exchange: Callable[[ExchangeSummary], None] | None = None
+    store: SealedStore | None = None
     readers: Readers | None = field(default=None, init=False)
 
     async def run(self, operation: Operation[T], timeout: float | None = None) -> T:
@@ -154,15 +160,29 @@ class Driver:
                 await wait_for(signal)
                 operation.signalled()
             case Deliver(handler=handler, value=value):
-                outcome = handler(value)
-                if isawaitable(outcome):
-                    await outcome
+                await _deliver(handler, value)
                 operation.delivered()
             case StartReader(stream=stream):
-                if self.readers is None:
-                    raise LocalProtocolError("the client was closed while it opened an event stream")
-                self.readers.start(stream, responses.pop())
+                self._start_reader(stream, responses.pop())
                 operation.reader_started()
+            case StoreGet() | StorePut() | StoreDelete():
+                await self._ask_store(operation, command)
+
+    def _start_reader(self, stream: EventStream, response: Response) -> None:
+        if self.readers is None:
+            raise LocalProtocolError("the client was closed while it opened an event stream")
+        self.readers.start(stream, response)
+
+    async def _ask_store(self, operation: Operation[Any], command: StoreGet | StorePut | StoreDelete) -> None:
+        assert self.store is not None
+        if isinstance(command, StoreGet):
+            operation.store_answered(await self.store.get(command.key))
+            return
+        if isinstance(command, StorePut):
+            await self.store.put(command.key, command.value, command.ttl)
+        else:
+            await self.store.delete(command.keys)
+        operation.store_done()
 
     async def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
         try:
@@ -222,6 +242,12 @@ class Driver:
         except McpError:
             # The answer is known; that its connection can't be used again is no concern of the call's.
             return
+
+
+async def _deliver(handler: Callable[[Any], Any], value: Any) -> None:
+    outcome = handler(value)
+    if isawaitable(outcome):
+        await outcome
 
 
 async def close(response: Response) -> None:
