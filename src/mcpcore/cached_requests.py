@@ -112,9 +112,9 @@ class _Question:
     def ask(self, resolution: Resolution) -> Flow[Answer]:
         """Ask the server, and keep the answer."""
         self._call.state.counters.cache_misses += 1
-        generation = self._call.partition.cache.generation
+        asked = self._call.partition.cache.asking(self._call.state.partitions.now())
         result = yield from self._asking.make(resolution)
-        return Answer(Source.SERVER, [result], self._call.keep(self._revision, self._key, result, generation))
+        return Answer(Source.SERVER, [result], self._call.keep(self._revision, self._key, result, asked))
 
     def _look(self) -> Answer | None:
         state = self._call.state

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcpcore.partitions import Discovery, Partition
     from mcpcore.pipeline import Resolution
     from mcpcore.requests import Outbound
+    from mcpcore.response_cache import Asked
     from mcpcore.revisions import Revision
     from mcpcore.session import Session
     from mcpcore.state import ClientState
@@ -134,18 +135,17 @@ class Call:
                 or partition.key == self.state.partitions.identity_key(resolution.identity())
             )
 
-    def keep(self, revision: Revision, key: CacheKey, result: dict[str, Any], generation: int) -> Entry | None:
+    def keep(self, revision: Revision, key: CacheKey, result: dict[str, Any], asked: Asked) -> Entry | None:
         """Keep a result for the identity that it was fetched for, if that may be done.
 
-        :param generation: that of the identity's cache when the result was asked for.
         :returns: what is kept.
         """
         if not (self.may_keep and self.partition.is_kept and self.state.caching.is_on):
             return None
         state, now = self.state, self.state.partitions.now()
         ttl = lifetime(result, revision, state.caching.default_ttl, state.limits.cache_age)
-        entry = Entry.of(result, now, now + ttl) if ttl > 0 else None
-        return entry if self.partition.cache.keep(key, entry, generation, now) else None
+        entry = Entry.of(result, asked.at, now + ttl) if ttl > 0 else None
+        return entry if self.partition.cache.keep(key, entry, asked.generation, now) else None
 
     def _settle(self, partition: Partition) -> None:
         partition.users += 1

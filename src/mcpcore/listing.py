@@ -76,7 +76,9 @@ def _publish(call: Call, method: str, answers: list[Answer], generation: int) ->
         return
     entry = _whole(answers, verdict)
     key, now = (method, b"{}"), state.partitions.now()
-    if entry is not None and call.may_keep and state.public.keep(key, entry, generation, now):
+    if entry is None or not call.may_keep or state.public.is_outdated(key, entry.fetched):
+        return
+    if state.public.keep(key, entry, generation, now):
         yield from share(call, state.public, verdict.revision, key, entry)
 
 

@@ -22,6 +22,7 @@ from mcpcore.http_sse import ensure_stream
 from mcpcore.jsonrpc import ErrorResponse, Response
 from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, read_discovery, supported_versions
 from mcpcore.requests import refusal, resolve, send
+from mcpcore.response_cache import Asked
 from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
 from mcpcore.session import OpeningRefused, ensure_session
 from mcpcore.shared_store import recall_verdict, share_verdict
@@ -150,7 +151,8 @@ class Search:
         """Ask for discovery; None if the server is not modern."""
         call = self._call
         # A cache that is met only now was not told of anything yet, or it was, and then this answer is not for it.
-        generation = call.partition.cache.generation if call.is_settled else 0
+        now = call.state.partitions.now()
+        asked = call.partition.cache.asking(now) if call.is_settled else Asked(0, now)
         exchange = yield from send(call, self.probe, resolution)
         answer = exchange.answer
         revision = self._read(exchange)
@@ -160,7 +162,7 @@ class Search:
             return None
         if isinstance(answer, Response):
             call.told = read_discovery(answer.result)
-            call.keep(revision, (DISCOVER, b"{}"), answer.result, generation)
+            call.keep(revision, (DISCOVER, b"{}"), answer.result, asked)
         self._advance(NegotiationEvent.MODERN_PROOF)
         return revision
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from mcpcore import jsonrpc
 from mcpcore.errors import LocalProtocolError
@@ -56,6 +56,18 @@ class Entry:
     def size(self) -> int:
         """How many bytes of answers it holds."""
         return sum(map(len, self.pages))
+
+
+@frozen
+class Asked:
+    """When an answer was asked for.
+
+    :ivar generation: that of the cache that it is for.
+    :ivar at: in seconds of the client's clock.
+    """
+
+    generation: int
+    at: float
 
 
 @define(eq=False)
@@ -130,6 +142,10 @@ class ResponseCache:
         self._budget.touch(entry)
         return entry
 
+    def asking(self, now: float) -> Asked:
+        """Take note that something is about to be asked."""
+        return Asked(self.generation, now)
+
     def keep(self, key: CacheKey, entry: Entry | None, generation: int, now: float) -> bool:
         """Keep an answer that was asked for at ``generation``, if it may still be true.
 
@@ -177,7 +193,7 @@ class ResponseCache:
         return keys
 
     def is_outdated(self, key: CacheKey, fetched: float) -> bool:
-        """Whether an answer fetched by another client at that time is older than what this cache was told."""
+        """Whether an answer that was asked for elsewhere at that time may be older than what this cache was told."""
         return fetched <= max(self._cleared, self._changed.get(key[0], -inf))
 
     def runway(self, key: CacheKey) -> Runway:

@@ -19,7 +19,7 @@ from mcpcore.errors import LimitExceeded, RemoteProtocolError
 from mcpcore.freshness import CACHEABLE, READ
 from mcpcore.response_cache import Entry
 from mcpcore.revisions import REVISIONS
-from mcpcore.shapes import as_list, as_text, is_object
+from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
 from mcpcore.state import Transport, Verdict
 
 if TYPE_CHECKING:
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Flow: TypeAlias = Generator[Command, Any, T]
 
+_PUBLIC = b"public"  # No partition's key, which has 32 bytes.
+
 
 def recall(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> Flow[Entry | None]:
     """What the store holds of ``cache``, kept there from now on; None if that is nothing, or nothing usable."""
     state = call.state
     name, generation = _entry_name(call, cache, revision, key), cache.generation
+    if name is None:
+        return None
     stored: StoredEntry | None = yield StoreGet(name)
     if stored is None:
         return None
@@ -56,23 +60,30 @@ def recall(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) 
 
 def _read(state: ClientState, stored: StoredEntry, now: float) -> Entry | None:
     """A stored answer, if it is one."""
-    try:
-        pages = as_list(jsonrpc.parse(stored.value, state.limits))
-    except (RemoteProtocolError, LimitExceeded):
-        return None
-    if not pages or not all(map(is_object, pages)):
+    told = _read_object(state, stored)
+    pages, latency = as_list(told.get("pages")), as_number(told.get("latency"))
+    if not pages or not all(map(is_object, pages)) or latency is None or latency < 0:
         return None
     age = max(stored.age, 0.0)
-    ttl = min(stored.ttl, state.limits.cache_age)
-    return Entry(tuple(map(jsonrpc.dump, pages)), now - age, now + ttl - age)
+    expires = now + min(stored.ttl, state.limits.cache_age) - age
+    return Entry(tuple(map(jsonrpc.dump, pages)), now - age - latency, expires)
+
+
+def _read_object(state: ClientState, stored: StoredEntry) -> dict[str, Any]:
+    """A stored JSON object; empty if it is none."""
+    try:
+        return as_object(jsonrpc.parse(stored.value, state.limits)) or {}
+    except (RemoteProtocolError, LimitExceeded):
+        return {}
 
 
 def share(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey, entry: Entry) -> Flow[None]:
     """Put an answer of ``cache`` into the store."""
-    if call.state.caching.shared_store:
-        value = b"[" + b",".join(entry.pages) + b"]"
-        ttl = entry.expires - call.state.partitions.now()
-        yield StorePut(_entry_name(call, cache, revision, key), value, ttl)
+    name, now = _entry_name(call, cache, revision, key), call.state.partitions.now()
+    if name is not None:
+        latency = repr(now - entry.fetched).encode()  # How much longer ago it was asked for than it is put there.
+        value = b'{"latency":' + latency + b',"pages":[' + b",".join(entry.pages) + b"]}"
+        yield StorePut(name, value, entry.expires - now)
 
 
 def withdraw(
@@ -83,9 +94,10 @@ def withdraw(
     :param keys: under which they were kept here.
     :param methods: whose first pages other clients may have put there besides.
     """
-    if call.state.caching.shared_store:
-        all_keys = dict.fromkeys((*keys, *((method, b"{}") for method in sorted(methods) if method != READ)))
-        yield StoreDelete(tuple(_entry_name(call, cache, revision, key) for key in all_keys))
+    all_keys = dict.fromkeys((*keys, *((method, b"{}") for method in sorted(methods) if method != READ)))
+    names = [_entry_name(call, cache, revision, key) for key in all_keys]
+    if present := tuple(name for name in names if name is not None):
+        yield StoreDelete(present)
 
 
 def recall_verdict(state: ClientState) -> Flow[Verdict | None]:
@@ -100,12 +112,7 @@ def recall_verdict(state: ClientState) -> Flow[Verdict | None]:
 
 
 def _read_verdict(state: ClientState, stored: StoredEntry) -> Verdict | None:
-    try:
-        told = jsonrpc.parse(stored.value, state.limits)
-    except (RemoteProtocolError, LimitExceeded):
-        return None
-    if not is_object(told):
-        return None
+    told = _read_object(state, stored)
     revision = REVISIONS.get(as_text(told.get("revision")) or "")
     http_sse = told.get("httpSse") is True
     if revision is None or (http_sse and state.transport is not Transport.AUTO):
@@ -120,8 +127,11 @@ def share_verdict(state: ClientState, verdict: Verdict) -> Flow[None]:
         yield StorePut(_verdict_name(state), value, state.limits.shared_verdict)
 
 
-def _entry_name(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> bytes:
-    owner = b"" if cache is call.state.public else call.partition.key or b""
+def _entry_name(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> bytes | None:
+    """Where an answer of ``cache`` is in the store; None if there is no store, or no identity to keep it for."""
+    owner = _PUBLIC if cache is call.state.public else call.partition.key
+    if owner is None or not call.state.caching.shared_store:
+        return None
     method, params = key
     return call.state.partitions.digester.digest(
         b"stored answer", *_configuration(call.state), revision.name.encode(), owner, method.encode(), params
