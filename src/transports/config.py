@@ -21,11 +21,16 @@ import mcpcore
 from mcpcore import ConfigurationError
 from mcpcore.redaction import redact_names, redact_url
 
+from .mcp_json import read_entries
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
     from typing import Literal
 
     from mcpcore import Resolver
+
+    from .mcp_json import Entry
 
     TransportName = Literal["http", "sse", "auto"]
     RedirectPolicy = Literal["never", "same-origin"]
@@ -45,6 +50,13 @@ def _copy_of_names(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ConfigurationError("forward: expected several names, not one string")
     return tuple(names)
+
+
+def _copy_of_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return cast("Mapping[str, Any]", _read_only(extra))
+    except RecursionError:
+        raise ConfigurationError("extra is nested too deep") from None
 
 
 def _read_only(value: Any) -> Any:
@@ -89,8 +101,9 @@ class ServerConfig:
     :param protocol_version: the one revision to speak; None finds out.
     :param redirects: ``"same-origin"`` follows 307 and 308 within the endpoint's origin; ``"never"`` none.
     :param allow_insecure_http: whether headers may go over plain http to another machine.
-    :param share_public: whether lists that the server calls public are shared by all identities.
-    :param default_ttl: seconds that answers of a server without cache hints are kept; 0 keeps none.
+    :param share_public: whether all identities share the lists that the server calls public.
+    :param default_ttl: seconds that a list, or what was read of a resource, is kept where the protocol's revision gives
+        servers no way to say so; 0 for not at all.
     :param timeout: seconds for a whole call: resolvers, handshake, retries, stream; None for no bound.
     :param requires_user: whether a run without a user leaves this server out.
     :param required: whether a run fails if this server cannot be used; otherwise it does without.
@@ -115,10 +128,35 @@ class ServerConfig:
     timeout: float | None = field(default=30.0, kw_only=True, validator=_check_timeout)
     requires_user: bool = field(default=False, kw_only=True)
     required: bool = field(default=False, kw_only=True)
-    extra: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, converter=_read_only, repr=redact_names)
+    extra: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, converter=_copy_of_extra, repr=redact_names)
 
     def __attrs_post_init__(self) -> None:
         core_client(self)
+
+    @classmethod
+    def from_mcp_json(
+        cls, path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+    ) -> tuple[ServerConfig, ...]:
+        """The servers of a file with ``mcpServers``, as MCP clients keep it, in the file's order.
+
+        Of each server ``url``, ``type`` and ``headers`` are read, with ``${NAME}`` and ``${NAME:-default}`` replaced
+        from the environment.  Without a type it is ``"auto"``.  What else the file says about it is kept in ``extra``,
+        with a warning.  A server that is a program to start is left out with a warning, a disabled one without.
+
+        :param environ: the environment variables that the file may refer to; those of this process if None.
+        :raises mcpcore.ConfigurationError: if the file cannot be read or understood, refers to a variable that is not
+            set, or describes a server that could never be used.
+        """
+        return tuple(_from_entry(entry) for entry in read_entries(path, environ))
+
+
+def _from_entry(entry: Entry) -> ServerConfig:
+    try:
+        return ServerConfig(**entry.options)
+    except ConfigurationError as error:
+        reason = error.message
+    # Without the URL, and out of the handler: it may be what a variable holds that was meant for something else.
+    raise ConfigurationError(f"{entry.place}: {reason}")
 
 
 def core_client(config: ServerConfig, **own: Any) -> mcpcore.Client:
