@@ -56,6 +56,7 @@ class Gate:
         async def noting(message: Any) -> None:
             if message["type"] == "http.response.start":
                 note["status"] = message["status"]
+                note["session"] = dict(message["headers"]).get(b"mcp-session-id", b"").decode()
             await send(message)
 
         if self._is_stale(headers.get("authorization", "")):
