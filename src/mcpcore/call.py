@@ -145,7 +145,7 @@ class Call:
         state, now = self.state, self.state.partitions.now()
         ttl = lifetime(result, revision, state.caching.default_ttl, state.limits.cache_age)
         entry = Entry.of(result, asked.at, now + ttl) if ttl > 0 else None
-        return entry if self.partition.cache.keep(key, entry, asked.generation, now) else None
+        return entry if self.partition.cache.keep(key, entry, asked, now) else None
 
     def _settle(self, partition: Partition) -> None:
         partition.users += 1

@@ -13,7 +13,7 @@ from mcpcore import rpc
 from mcpcore.cached_requests import Source
 from mcpcore.errors import RemoteProtocolError, RpcError
 from mcpcore.freshness import CacheMode, is_public
-from mcpcore.response_cache import Entry
+from mcpcore.response_cache import Asked, Entry
 from mcpcore.shared_store import share
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_list(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, A
 
 
 def _read(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]]:
-    generation = call.state.public.generation
+    asked = call.state.public.asking(call.state.partitions.now())
     answers: list[Answer] = []
     results: list[dict[str, Any]] = []
     cursors: set[str] = set()
@@ -51,7 +51,7 @@ def _read(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]
         results += answers[-1].results
         cursor = results[-1].get("nextCursor")
         if not isinstance(cursor, str) or not cursor:
-            yield from _publish(call, method, answers, generation)
+            yield from _publish(call, method, answers, asked)
             return results
         if cursor in cursors:
             raise RemoteProtocolError("the pages of the list lead back to one that was read already")
@@ -69,7 +69,7 @@ def _page(call: Call, method: str, params: dict[str, Any], mode: CacheMode, befo
         raise
 
 
-def _publish(call: Call, method: str, answers: list[Answer], generation: int) -> Flow[None]:
+def _publish(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:
     """Keep a whole list for every identity, if the user allows it and every page of it is public."""
     state, verdict = call.state, call.state.verdict
     if not state.caching.share_public or verdict is None or answers[0].source is Source.PUBLIC:
@@ -78,7 +78,7 @@ def _publish(call: Call, method: str, answers: list[Answer], generation: int) ->
     key, now = (method, b"{}"), state.partitions.now()
     if entry is None or not call.may_keep or state.public.is_outdated(key, entry.fetched):
         return
-    if state.public.keep(key, entry, generation, now):
+    if state.public.keep(key, entry, Asked(asked.generation, entry.fetched), now):
         yield from share(call, state.public, verdict.revision, key, entry)
 
 

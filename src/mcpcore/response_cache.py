@@ -14,6 +14,7 @@ still the same.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,8 @@ class CacheBudget:
     _most_bytes: int
     bytes: int = field(default=0, init=False)
     evictions: int = field(default=0, init=False)
-    _homes: dict[Entry, tuple[ResponseCache, CacheKey]] = field(
-        factory=dict["Entry", "tuple[ResponseCache, CacheKey]"], init=False, repr=False
+    _homes: OrderedDict[Entry, tuple[ResponseCache, CacheKey]] = field(
+        factory=OrderedDict["Entry", "tuple[ResponseCache, CacheKey]"], init=False, repr=False
     )
 
     def __len__(self) -> int:
@@ -107,7 +108,7 @@ class CacheBudget:
 
     def touch(self, entry: Entry) -> None:
         """Take note that ``entry`` was used."""
-        self._homes[entry] = self._homes.pop(entry)
+        self._homes.move_to_end(entry)
 
     def remove(self, entry: Entry) -> None:
         """Take note that ``entry`` is no longer held."""
@@ -146,19 +147,21 @@ class ResponseCache:
         """Take note that something is about to be asked."""
         return Asked(self.generation, now)
 
-    def keep(self, key: CacheKey, entry: Entry | None, generation: int, now: float) -> bool:
-        """Keep an answer that was asked for at ``generation``, if it may still be true.
+    def keep(self, key: CacheKey, entry: Entry | None, asked: Asked, now: float) -> bool:
+        """Keep an answer, if it may still be true, in place of one that was asked for before it.
 
         :param entry: None if it is not to be kept, which later calls then know beforehand.
         :returns: whether it was kept.
         """
+        if (older := self._entries.get(key)) is not None and older.fetched <= asked.at:
+            self.discard(key)
         if entry is None or entry.expires <= now or not self._budget.fits(entry):
             self.unkept |= {key[0]}
             return False
-        self.unkept -= {key[0]}
-        if generation != self.generation:
+        if key[0] in self.unkept:
+            self.unkept -= {key[0]}
+        if asked.generation != self.generation or key in self._entries:
             return False
-        self.discard(key)
         self._entries[key] = entry
         self._budget.add(entry, self, key, now)
         return True

@@ -17,7 +17,7 @@ from mcpcore import jsonrpc
 from mcpcore.commands import StoreDelete, StoreGet, StorePut
 from mcpcore.errors import LimitExceeded, RemoteProtocolError
 from mcpcore.freshness import CACHEABLE, READ
-from mcpcore.response_cache import Entry
+from mcpcore.response_cache import Asked, Entry
 from mcpcore.revisions import REVISIONS
 from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
 from mcpcore.state import Transport, Verdict
@@ -53,9 +53,9 @@ def recall(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) 
     if entry is None:
         yield StoreDelete((name,))
         return None
-    if cache.is_outdated(key, entry.fetched) or not cache.keep(key, entry, generation, now):
+    if cache.is_outdated(key, entry.fetched):
         return None
-    return entry
+    return entry if cache.keep(key, entry, Asked(generation, entry.fetched), now) else None
 
 
 def _read(state: ClientState, stored: StoredEntry, now: float) -> Entry | None:
