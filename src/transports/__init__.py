@@ -8,6 +8,7 @@ import logging
 from .client import BoundClient, Client, connect
 from .config import ServerConfig
 from .engines.base import Engine, Response
+from .forwarding import ForwardPolicy, forwardable_headers
 from .observer import ExchangeSummary
 from .run import Run, Skipped, open_run
 
@@ -16,11 +17,13 @@ __all__ = [
     "Client",
     "Engine",
     "ExchangeSummary",
+    "ForwardPolicy",
     "Response",
     "Run",
     "ServerConfig",
     "Skipped",
     "connect",
+    "forwardable_headers",
     "open_run",
 ]
 
