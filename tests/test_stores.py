@@ -152,10 +152,17 @@ async def test_a_value_that_has_expired_or_is_still_to_come_is_a_miss(passed: fl
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("ttl", [float("inf"), float("nan"), 0.0, -1.0])
-async def test_a_value_for_no_time_or_for_ever_is_a_miss(ttl: float) -> None:
-    store, clock = Memory(), Clock()
-    await put_one(store, clock, ttl=ttl)
-    assert await sealed(store, clock).get(KEY) is None
+async def test_a_value_for_no_time_or_for_ever_is_not_put(ttl: float) -> None:
+    store = Memory()
+    await sealed(store).put(KEY, VALUE, ttl)
+    assert store.asked == []
+
+
+@pytest.mark.anyio
+async def test_to_delete_nothing_the_store_is_not_asked() -> None:
+    store = Memory()
+    await sealed(store).delete(())
+    assert store.asked == []
 
 
 @pytest.mark.anyio

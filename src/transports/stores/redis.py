@@ -136,9 +136,8 @@ class RedisStore:
         tasks, self._tasks = self._tasks, None
         if tasks is not None:
             tasks.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                # What the body raised is no concern of the groups in there: they would wrap it into one.
-                await self._opened.__aexit__(None, None, None)
+            # What the body raised is no concern of the task groups in there: they would wrap it into a group.
+            await self._opened.__aexit__(None, None, None)
 
     async def get(self, key: bytes) -> bytes | None:
         """Return what is under ``key``, or None."""

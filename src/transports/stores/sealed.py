@@ -68,14 +68,15 @@ class SealedStore:
         return self._seal.open(key, sealed, self._clock())
 
     async def put(self, key: bytes, value: bytes, ttl: float) -> None:
-        """Put ``value`` under ``key`` for ``ttl`` seconds, unless it is too large."""
-        if len(value) <= self._largest and self._is_awake():
+        """Put ``value`` under ``key`` for ``ttl`` seconds, unless it is too large or that is no time."""
+        if len(value) <= self._largest and 0 < ttl < math.inf and self._is_awake():
             sealed = self._seal.seal(key, value, ttl, self._clock())
             await self._ask(lambda: self._store.put(key, sealed, ttl))
 
     async def delete(self, keys: Sequence[bytes]) -> None:
         """Forget what is under ``keys``."""
-        await self._ask(lambda: self._store.delete(keys))
+        if keys:
+            await self._ask(lambda: self._store.delete(keys))
 
     def _is_awake(self) -> bool:
         return anyio.current_time() >= self._resume_at

@@ -12,7 +12,6 @@ so a value that was moved is as broken as one that was changed.
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 from typing import TYPE_CHECKING, final
@@ -71,7 +70,7 @@ class Seal:
             return None
         sealed_at, ttl = _HEAD.unpack_from(plain)
         age = now - sealed_at
-        if not -_SKEW <= age < ttl or not math.isfinite(ttl):
+        if not -_SKEW <= age < ttl:
             return None
         return StoredEntry(plain[_HEAD.size :], max(age, 0.0), ttl)
 
