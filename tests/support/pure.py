@@ -25,9 +25,13 @@ from mcpcore import (
     ResolveHeaders,
     SendRequest,
     StartReader,
+    StoreDelete,
+    StoreGet,
+    StorePut,
     TransportError,
     WaitFor,
 )
+from support.shelf import Shelf
 
 T = TypeVar("T")
 
@@ -89,6 +93,7 @@ class PureDriver:
     :ivar sent: every request, in order.
     :ivar resolved: every RequestContext that a resolver was given, in order.
     :ivar ended: for each ``EndResponse``, whether it asked to drain.
+    :ivar shelf: the store, if the client has one.
     """
 
     server: Callable[[SendRequest], Answer]
@@ -96,6 +101,7 @@ class PureDriver:
     resolved: list[Any] = field(factory=list[Any])
     ended: list[bool] = field(factory=list[bool])
     streams: list[EventStream] = field(factory=list[EventStream])
+    shelf: Shelf = field(factory=Shelf)
 
     def run(self, operation: Operation[T]) -> T:
         """Drive ``operation`` to its end, and after it what is left to tell the server."""
@@ -132,6 +138,8 @@ class PureDriver:
                 self.streams.append(stream)
                 operation.reader_started()
                 _read(stream, bodies.pop())
+            case StoreGet() | StorePut() | StoreDelete():
+                self.shelf.answer(operation, command)
 
     def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
         self.resolved.append(command.context)

@@ -7,7 +7,7 @@ for another one says so, and the test decides who goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
@@ -25,10 +25,14 @@ from mcpcore import (
     ResolveHeaders,
     SendRequest,
     StartReader,
+    StoreDelete,
+    StoreGet,
+    StorePut,
     TransportError,
     WaitFor,
 )
 from support.pure import Answer, Reply, error_reply, message_of, result_reply
+from support.shelf import Shelf
 
 T = TypeVar("T")
 
@@ -49,6 +53,10 @@ def event(message: object, kind: str = "message") -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
 
 
+def found(request: SendRequest) -> Mapping[str, Any]:
+    return FOUND
+
+
 def modern_server(request: SendRequest) -> Answer:
     """Speaks the modern era alone."""
     if (b"mcp-protocol-version", MODERN.encode()) not in request.headers:
@@ -60,10 +68,12 @@ def modern_server(request: SendRequest) -> Answer:
 class HandshakeServer:
     """Speaks the handshake era alone, with sessions.
 
+    :ivar results: makes its results, or a whole answer.
     :ivar known: the sessions that it has not forgotten.
     """
 
     version: str = HANDSHAKE
+    results: Callable[[SendRequest], Mapping[str, Any] | Answer] = found
     opened: int = 0
     known: set[str] = field(factory=set[str])
 
@@ -83,7 +93,10 @@ class HandshakeServer:
             self.known.discard(session)
             return Reply(204)
         message = message_of(request)
-        return result_reply(request, FOUND) if "id" in message and "method" in message else Reply(202)
+        if "id" not in message or "method" not in message:
+            return Reply(202)
+        result = self.results(request)
+        return result_reply(request, result) if isinstance(result, Mapping) else result
 
 
 @define(eq=False)
@@ -194,6 +207,8 @@ class Play(Generic[T]):
                 for piece in self.bodies.pop():
                     assert isinstance(piece, bytes)
                     stream.receive_data(piece)
+            case StoreGet() | StorePut() | StoreDelete():
+                world.shelf.answer(operation, command)
 
     def _resolve(self, command: ResolveHeaders) -> None:
         self.world.resolved.append(command.context)
@@ -233,6 +248,7 @@ class World:
     :ivar resolved: every context that a resolver was given, in order.
     :ivar ended: for each response left early, whether it was to be drained.
     :ivar streams: every event stream that was given to a reader.
+    :ivar shelf: the store, if the client has one.
     """
 
     client: Client
@@ -241,6 +257,7 @@ class World:
     resolved: list[RequestContext] = field(factory=list[RequestContext])
     ended: list[bool] = field(factory=list[bool])
     streams: list[EventStream] = field(factory=list[EventStream])
+    shelf: Shelf = field(factory=Shelf)
 
     def play(self, operation: Operation[T]) -> Play[T]:
         return Play(self, operation)
@@ -288,12 +305,14 @@ class SseServer:
     """Speaks HTTP+SSE alone; each answer arrives on its stream before its POST is answered.
 
     :ivar endpoint: where to post, if not to a URL that names the stream.
+    :ivar results: makes its results, or a whole answer.
     :ivar silent: the methods that it leaves for the test to answer.
     """
 
     world: World | None = None
     version: str = OLDEST
     endpoint: bytes | None = None
+    results: Callable[[SendRequest], Mapping[str, Any] | Answer] = found
     silent: set[str] = field(factory=set[str])
     opened: int = 0
 
@@ -307,7 +326,10 @@ class SseServer:
         message = message_of(request)
         if "id" in message and "method" in message and message["method"] not in self.silent:
             assert self.world is not None
-            result = initialize_result(self.version) if request.rpc_method == "initialize" else FOUND
+            is_first = request.rpc_method == "initialize"
+            result = initialize_result(self.version) if is_first else self.results(request)
+            if not isinstance(result, Mapping):
+                return result
             answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
             streams = [s for s in self.world.streams if s.session is not None and s.session.url == request.url]
             streams[-1].receive_data(event(answer))
