@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import runpy
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -287,3 +289,27 @@ def test_its_repr_holds_no_secret() -> None:
 
 def test_headers_may_be_any_mapping() -> None:
     assert ServerConfig(URL, headers=MappingProxyType({"X-A": "1"})).headers == {"X-A": "1"}
+
+
+# What the type checkers read is run.
+
+
+@pytest.mark.anyio
+async def test_the_example_that_type_checkers_read(tmp_path: Path) -> None:
+    example = runpy.run_path(str(Path(__file__).parent / "typing" / "server_config.py"))
+    config, impatient, _ = example["configure"]()
+    assert (config.timeout, impatient.timeout, config.get_headers) == (None, 5.0, (example["user_header"],))
+    file = tmp_path / "mcp.json"
+    file.write_text('{"mcpServers": {"search": {"url": "https://mcp.example/mcp", "headers": {"X-Key": "${TOKEN}"}}}}')
+    assert [server.headers for server in example["read"](file)] == [{"X-Key": "t"}] * 2
+    alice, bob = example["snapshot"]([(b"X-User", b"alice"), (b"X-Debug", b"1")], {"x-user": "bob", "x-debug": "1"})
+    assert (alice.request_headers, bob.request_headers) == ({"x-user": "alice"}, {"x-user": "bob", "x-debug": "1"})
+    bag = {"userId": "alice", "apiKey": "k", "mcpUrl": "https://api.example/mcp"}
+    props = {"auth": {"copilotkitIntelligence": bag}, "a": 1}
+    servers, kept = example["attach"](props, [config])
+    assert (servers[1].url, servers[1].headers, kept) == (bag["mcpUrl"], {"x-cpki-user-id": "alice"}, {"a": 1})
+    server = Server(tools=[echo_headers])
+    tools = await example["list_tools"](config, MemoryEngine(server), alice)
+    assert [tool.name for tool in tools] == ["echo_headers"]
+    server.journal.assert_every_request_carries("x-user", "alice")
+    assert "timeout: given beside" in example["twice"](config)
