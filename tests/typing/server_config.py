@@ -71,7 +71,7 @@ def attach(
     if server is not None:
         assert_type(server.headers[INTELLIGENCE_USER_ID_HEADER], str)
         configured = [*configured, server]
-    return configured, redact_auth(props)
+    return configured, redact_auth(forwarded_props)
 
 
 async def list_tools(config: ServerConfig, engine: transports.Engine, context: CallContext) -> list[Tool]:
