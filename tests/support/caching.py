@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from mcpcore import CallContext, RequestContext, SendRequest
-from support.pure import Answer, headers_of, message_of, result_reply
+from support.pure import Answer, headers_of, message_of, result_reply, sse_reply
 from support.shelf import Clock
 from support.stepping import DISCOVERY, HANDSHAKE, MODERN, HandshakeServer, SseServer, World, world_of
 
-ERAS = ("modern", "handshake", "HTTP+SSE")
+each_era = pytest.mark.parametrize("era", ["modern", "handshake", "HTTP+SSE"])
+over_streamable_http = pytest.mark.parametrize("era", ["modern", "handshake"])
 
 
 Result = Mapping[str, Any]
@@ -31,6 +34,9 @@ def by(name: str) -> CallContext:
     return CallContext(request_headers={"x-user": name})
 
 
+NOBODY = by("alice")
+
+
 def tool(name: str) -> dict[str, Any]:
     return {"name": name, "inputSchema": {"type": "object"}}
 
@@ -46,6 +52,11 @@ def listing(
 def own_list(request: SendRequest) -> Result:
     """Each user's list names its user."""
     return listing(f"tool of {user_of(request)}")
+
+
+def answer_anything(request: SendRequest) -> Result:
+    """Each answer names the parameters that it is for."""
+    return {"resultType": "complete", "ttlMs": 60_000, "params": message_of(request).get("params", {})}
 
 
 def pages(**results: Result) -> Results:
@@ -86,3 +97,31 @@ def modern_with(results: Results) -> Callable[[SendRequest], Answer]:
 
 def names(tools: list[Any]) -> list[str]:
     return [tool.name for tool in tools]
+
+
+def listed(world: World, context: CallContext, cache: Any = "use") -> list[str]:
+    """The names of the tools that a call lists."""
+    return names(world.run(world.client.list_tools(context=context, cache=cache)))
+
+
+def asked(world: World, method: str = "tools/list") -> int:
+    """How many requests of ``method`` were sent."""
+    return world.methods().count(method)
+
+
+def telling(request: SendRequest, result: Result, *notifications: str, **params: Any) -> Answer:
+    """An answer as an event stream, with notifications before it."""
+    response = {"jsonrpc": "2.0", "id": message_of(request)["id"], "result": result}
+    return sse_reply(*({"jsonrpc": "2.0", "method": name, "params": params} for name in notifications), response)
+
+
+def clock_of(world: World) -> Clock:
+    """The clock that the client was given."""
+    clock = world.client._state.partitions.now
+    assert isinstance(clock, Clock)
+    return clock
+
+
+def kept(world: World) -> int:
+    """How many answers the client keeps."""
+    return world.client.statistics().cache_entries
