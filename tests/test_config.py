@@ -100,6 +100,26 @@ async def test_the_timeout_is_the_configurations(as_config: bool) -> None:
             await client.list_tools()
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(("share_public", "asked"), [(True, 1), (False, 2)])
+@pytest.mark.parametrize("as_config", [True, False])
+async def test_what_is_shared_is_the_configurations(as_config: bool, share_public: bool, asked: int) -> None:
+    def user(context: RequestContext) -> dict[str, str]:
+        return {"X-User": str(context.principal)}
+
+    server = Server(ttl_ms=60_000, cache_scope="public")
+    engine = MemoryEngine(server)
+    client = (
+        transports.connect(ServerConfig(URL, get_headers=user, share_public=share_public), engine=engine)
+        if as_config
+        else transports.connect(URL, get_headers=user, share_public=share_public, engine=engine)
+    )
+    async with client:
+        for principal in ("acme/alice", "acme/bob"):
+            await client.list_tools(context=CallContext(principal=principal))
+    assert [request.rpc_method for request in server.journal].count("tools/list") == asked
+
+
 @pytest.mark.parametrize("option", sorted(attrs.fields_dict(ServerConfig).keys() - {"url"}))
 def test_an_option_of_a_configuration_cannot_be_given_beside_it(option: str) -> None:
     """Not even as what it is already: the two would look alike, and only one would count."""

@@ -175,6 +175,12 @@ def test_what_is_neither_string_nor_bytes_is_refused(wrong: Any) -> None:
         forwardable_headers(wrong)
 
 
+@pytest.mark.parametrize("wrong", ["x-a: b", ["x-a"], [b"ab"], [("x-a",)], [("x-a", "b", "c")], [None]])
+def test_what_is_neither_a_mapping_nor_pairs_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a mapping, or pairs"):
+        forwardable_headers(wrong)
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -12,7 +12,7 @@ a token sent on to a server that it was not issued for is a leak, so each server
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from attrs import field, frozen
 
@@ -20,7 +20,7 @@ from mcpcore import ConfigurationError
 from mcpcore.header_fields import is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _ELIGIBLE = "authorization"
 _ELIGIBLE_PREFIX = "x-"
@@ -96,16 +96,20 @@ def forwardable_headers(
     """
     permits = (policy or _DEFAULT_POLICY).permits
     values: dict[str, set[str]] = {}
-    for field_name, field_value in _pairs(headers):
-        name = _text(field_name).lower()
+    for name, value in _pairs(headers):
         if is_token(name) and permits(name):
-            values.setdefault(name, set()).add(_text(field_value))
+            values.setdefault(name.lower(), set()).add(value)
     return {name: given.pop() for name, given in values.items() if len(given) == 1}
 
 
-def _pairs(headers: object) -> Iterable[tuple[object, object]]:
-    pairs = cast("Mapping[object, object]", headers).items() if isinstance(headers, Mapping) else headers
-    return cast("Iterable[tuple[object, object]]", pairs)
+def _pairs(headers: object) -> Iterator[tuple[str, str]]:
+    items = cast("Mapping[object, object]", headers).items() if isinstance(headers, Mapping) else headers
+    for item in cast("Iterable[Any]", items):
+        match item:
+            case [name, value]:
+                yield _text(name), _text(value)
+            case _:
+                raise ConfigurationError("headers are a mapping, or pairs of a name and a value")
 
 
 def _text(part: object) -> str:
