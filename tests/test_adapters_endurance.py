@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import tracemalloc
-from collections import Counter
-from pathlib import Path
 
 import anyio
 import pytest
 from support.adapters import Wire, person, server_of, wired
+from support.leftovers import objects_of_ours, open_files
 
 from mcpcore import RequestContext
 from transports.testing import echo_headers
@@ -29,15 +27,6 @@ CYCLES = [
 ]
 
 
-OURS = ("mcpcore.", "transports.client", "transports.driver", "transports.engines", "httpcore", "httpx")
-
-
-def open_files() -> int | None:
-    """How many files and sockets this process has open, where that can be seen."""
-    listing = Path("/proc/self/fd")
-    return len(os.listdir(listing)) if listing.exists() else None
-
-
 async def cycles(wire: Wire, era: str, count: int) -> None:
     """Connect, make a call and close, again and again; each request has a token of its own."""
     number = 0
@@ -53,13 +42,6 @@ async def cycles(wire: Wire, era: str, count: int) -> None:
         wire.server.journal.clear()
         # In memory nothing ever waits, and asyncio keeps the timers of deadlines that were met until its loop turns.
         await anyio.lowlevel.checkpoint()
-
-
-def objects_of_ours() -> dict[str, int]:
-    """How many objects of each type of the library's there are."""
-    gc.collect()
-    types = (type(thing) for thing in gc.get_objects())
-    return Counter(f"{cls.__module__}.{cls.__qualname__}" for cls in types if cls.__module__.startswith(OURS))
 
 
 def bytes_in_use() -> int:

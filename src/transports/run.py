@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import httpx
     import httpx2
-    from anyio.abc import TaskGroup, TaskStatus
+    from anyio.abc import TaskGroup
 
     from mcpcore import CallToolResult, Limits, Progress, Tool
 
@@ -117,18 +117,20 @@ class _Member:
                 await self.client.__aexit__(None, None, None)
 
     async def _enter(self, tasks: TaskGroup | None) -> None:
-        if tasks is not None and self.has_task:
-            self._over = anyio.Event()
-            await tasks.start(self._live, self._over)
-        else:
+        if tasks is None or not self.has_task:
             await self.client.__aenter__()
+        else:
+            # TaskGroup.start would wait for the task's end if this were cancelled, and it ends when it is told to.
+            ready, self._over = anyio.Event(), anyio.Event()
+            tasks.start_soon(self._live, ready, self._over)
+            await ready.wait()
         self._is_open = True
 
-    async def _live(self, over: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+    async def _live(self, ready: anyio.Event, over: anyio.Event) -> None:
         """Keep the client open in this task until it is over; also when all that surrounds it is cancelled."""
         with anyio.CancelScope(shield=True):
             async with self.client:
-                task_status.started()
+                ready.set()
                 await over.wait()
 
     def _distinct(self, tools: list[Tool]) -> list[Tool]:

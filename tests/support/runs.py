@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 import anyio
-from attrs import define, field
+from attrs import define
 
 from mcpcore import CallContext
 from support.adapters import LIBRARIES, tls
 from transports import Run, ServerConfig, open_run
 from transports.engines.memory import MemoryEngine
-from transports.testing import Answer, ReceivedRequest, Served, Server, Tool, serve
+from transports.testing import Answer, ReceivedRequest, Server, Tool, serve
 
 KINDS = ["http", "auto", "sse"]
 ERA_OF_KIND = {"http": "handshake", "auto": "handshake", "sse": "sse"}
@@ -33,7 +33,6 @@ class Place:
     servers: dict[str, Server]
     origins: dict[str, str]
     options: Mapping[str, Any]
-    served: list[Served] = field(factory=list[Served])
 
     def config(self, name: str, kind: str = "http", **options: Any) -> ServerConfig:
         path = Server.sse_path if kind == "sse" else Server.path
@@ -57,17 +56,20 @@ async def placed(carrier: str = "memory", **servers: Server) -> AsyncGenerator[P
             engine = MemoryEngine({origins[name]: servers[name] for name in servers}, background=background)
             yield Place(servers, origins, {"engine": engine})
             return
-        served = {name: await stack.enter_async_context(serve(server)) for name, server in servers.items()}
         options = {}
         if carrier != "engine":
             options["http_client"] = await stack.enter_async_context(LIBRARIES[carrier].AsyncClient(verify=tls()))
-        origins = {name: there.origin for name, there in served.items()}
-        yield Place(servers, origins, options, list(served.values()))
+        origins = {name: (await stack.enter_async_context(serve(server))).origin for name, server in servers.items()}
+        yield Place(servers, origins, options)
 
 
 def tools_named(*names: str, says: str = "") -> list[Tool]:
     """Tools that say which server they are on, and what they are called there."""
-    return [Tool(partial(lambda name, arguments, request: f"{says}:{name}", name), name) for name in names]
+    return [Tool(partial(_say, f"{says}:{name}"), name, "Say where it is.") for name in names]
+
+
+def _say(text: str, arguments: dict[str, Any], request: ReceivedRequest) -> str:
+    return text
 
 
 def names(run: Run) -> list[str]:
