@@ -54,7 +54,7 @@ def kept(cache: ResponseCache, *cursors: str, now: float = 0.0) -> list[str]:
 
 def test_an_entry_is_bytes_and_each_reading_makes_new_objects() -> None:
     result = {"tools": [{"name": "t", "inputSchema": {"b": 1, "a": 2}}]}
-    made = Entry.of(result, 1.0, 2.0)
+    made = Entry.of([result], 1.0, 2.0)
     assert made is not None
     assert made.size == len(made.pages[0])
     (one,), (other,) = made.results(), made.results()
@@ -68,7 +68,7 @@ def test_an_entry_is_bytes_and_each_reading_makes_new_objects() -> None:
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), "\ud800"], ids=repr)
 def test_what_has_no_json_is_no_entry(value: object) -> None:
-    assert Entry.of({"tools": [value]}, 0.0, 1.0) is None
+    assert Entry.of([{"tools": [value]}], 0.0, 1.0) is None
 
 
 def test_the_size_of_a_whole_list_is_that_of_all_pages() -> None:

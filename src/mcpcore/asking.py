@@ -120,6 +120,7 @@ class _OnStream:
     _call: Call
     _verdict: Verdict
     _message: Request
+    _url: str = field(default="", init=False, repr=False)
 
     def settle(self) -> Flow[None]:
         # Where to post is known only once a stream is open, so these headers serve for nothing else.
@@ -127,9 +128,13 @@ class _OnStream:
 
     def resolve(self) -> Flow[Resolution]:
         stream = yield from ensure_stream(self._call, self._verdict.revision)
-        return (yield from resolve(self._call, stream.open_session.post(RequestKind.REQUEST, self._message)))
+        outbound = stream.open_session.post(RequestKind.REQUEST, self._message)
+        self._url = outbound.url
+        return (yield from resolve(self._call, outbound))
 
     def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
         stream = yield from ensure_stream(self._call, self._verdict.revision)
         outbound = stream.open_session.post(RequestKind.REQUEST, self._message)
-        return (yield from ask(self._call, stream, outbound, resolution))
+        # Another stream may have been opened since; its requests go elsewhere, for which others headers may be due.
+        is_same = outbound.url == self._url
+        return (yield from ask(self._call, stream, outbound, resolution if is_same else None))

@@ -144,7 +144,7 @@ class Call:
             return None
         state, now = self.state, self.state.partitions.now()
         ttl = lifetime(result, revision, state.caching.default_ttl, state.limits.cache_age)
-        entry = Entry.of(result, asked.at, now + ttl) if ttl > 0 else None
+        entry = Entry.of([result], asked.at, now + ttl) if ttl > 0 else None
         return entry if self.partition.cache.keep(key, entry, asked, now) else None
 
     def _settle(self, partition: Partition) -> None:
@@ -157,8 +157,7 @@ class Call:
         counters.calls -= 1
         counters.unused_resolutions += self.resolutions
         if self._partition is not None:
-            self._partition.users -= 1
-            self._partition.used = self.state.partitions.now()
+            self.state.partitions.release(self._partition)
             if self.state.stream_places.is_wanted and self._partition.users == 0:
                 self._partition.close_stream()
         if self.own_stream is not None:

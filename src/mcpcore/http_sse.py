@@ -256,6 +256,8 @@ def _kept(call: Call) -> EventStream | None:
 def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
     """Open a stream, shake hands on it, and keep it for whom it may serve."""
     call.count_handshake()
+    if (kept := (yield from _take_place(call))) is not None:
+        return kept
     stream = yield from _connect(call, request, revision, resolution)
     # Until it is known to be usable, the stream ends with this call, whatever happens.
     call.own_stream = stream
@@ -267,16 +269,31 @@ def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolut
     yield from _shake_hands(call, stream, stream.session)
     # Two calls that follow a failed one may both open a stream; the partition keeps the first.
     if call.may_keep and call.partition.is_kept and _kept(call) is None:
-        call.partition.stream, call.own_stream = stream, None
+        call.own_stream = None
+        call.partition.keep_stream(stream)
     return stream
 
 
-def _connect(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
-    """Make the GET, as soon as there is a place for another stream; idle ones give way."""
+def _take_place(call: Call) -> Flow[EventStream | None]:
+    """Take a place for another stream; idle ones give way.
+
+    :returns: a stream that another call of this identity has opened in the meantime, and no place; else None.
+    """
     places = call.state.stream_places
     if not places.free:
         call.state.partitions.close_idle_stream()
-    yield from places.take()
+    while True:
+        has_place = yield from places.take(call.partition.stream_kept())
+        kept = _kept(call)
+        if kept is not None and has_place:
+            places.give()
+        if kept is not None or has_place:
+            return kept
+
+
+def _connect(call: Call, request: Outbound, revision: Revision, resolution: Resolution) -> Flow[EventStream]:
+    """Make the GET; the place that was taken for the stream is its own, or given back."""
+    places = call.state.stream_places
     try:
         exchange = yield from send(call, request, resolution)
         if not exchange.is_stream:

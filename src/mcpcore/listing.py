@@ -72,7 +72,8 @@ def _page(call: Call, method: str, params: dict[str, Any], mode: CacheMode, befo
 def _publish(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:
     """Keep a whole list for every identity, if the user allows it and every page of it is public."""
     state, verdict = call.state, call.state.verdict
-    if not state.caching.share_public or verdict is None or answers[0].source is Source.PUBLIC:
+    is_news = any(answer.source is Source.SERVER for answer in answers)
+    if not state.caching.share_public or verdict is None or not is_news:
         return
     entry = _whole(answers, verdict)
     key, now = (method, b"{}"), state.partitions.now()

@@ -117,14 +117,18 @@ def supported_versions(answer: Response | ErrorResponse | None) -> Collection[st
             return ()
 
 
+def is_complete(result: dict[str, Any]) -> bool:
+    """Whether a result is the final one (2026-07-28, "Overview", ResultType)."""
+    return bool(result.get("resultType", "complete") == "complete")
+
+
 def check_complete(result: dict[str, Any]) -> None:
     """Refuse a result that is not the final one (2026-07-28, "Overview", ResultType).
 
     :raises RemoteProtocolError: if it asks for input that this client never offered, or is of an unknown type.
     """
-    kind = result.get("resultType", "complete")
-    if kind != "complete":
-        name = repr(kind)[:40]
+    if not is_complete(result):
+        name = repr(result["resultType"])[:40]
         raise RemoteProtocolError(f"the server sent a result of type {name}, which this client did not offer to take")
 
 

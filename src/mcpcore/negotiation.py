@@ -20,7 +20,7 @@ from mcpcore.errors import McpError
 from mcpcore.flights import fly
 from mcpcore.http_sse import ensure_stream
 from mcpcore.jsonrpc import ErrorResponse, Response
-from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, read_discovery, supported_versions
+from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, is_complete, read_discovery, supported_versions
 from mcpcore.requests import refusal, resolve, send
 from mcpcore.response_cache import Asked
 from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
@@ -160,7 +160,7 @@ class Search:
             self._handshake = newest(Era.HANDSHAKE, supported_versions(answer)) or HANDSHAKE
             self._advance(NegotiationEvent.NOT_MODERN)
             return None
-        if isinstance(answer, Response):
+        if isinstance(answer, Response) and is_complete(answer.result):
             call.told = read_discovery(answer.result)
             call.keep(revision, (DISCOVER, b"{}"), answer.result, asked)
         self._advance(NegotiationEvent.MODERN_PROOF)

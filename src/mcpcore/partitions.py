@@ -29,6 +29,7 @@ from attrs import define, field, frozen
 from mcpcore.flights import Runway
 from mcpcore.response_cache import CacheBudget, ResponseCache
 from mcpcore.shapes import as_object, as_text
+from mcpcore.signals import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,19 @@ class Partition:
         factory=dict[str, "tuple[MirroredArgument, ...]"], repr=False
     )
     opening: Runway = field(factory=Runway)
+    _stream_kept: Signal | None = field(default=None, init=False, repr=False)
+
+    def stream_kept(self) -> Signal:
+        """What is raised when the partition gets its next stream."""
+        self._stream_kept = self._stream_kept or Signal()
+        return self._stream_kept
+
+    def keep_stream(self, stream: EventStream) -> None:
+        """Keep a stream for further calls, and for those that wait to open one."""
+        self.stream = stream
+        waiting, self._stream_kept = self._stream_kept, None
+        if waiting is not None:
+            waiting.raise_()
 
     def close_stream(self) -> None:
         """Close its event stream, if it has one."""
@@ -191,13 +205,23 @@ class Partitions:
         assert partition.key is not None
         partition.is_kept = True
         store[partition.key] = partition
-        while len(store) > bound:
-            idle = next((p for p in store.values() if p.users == 0 and p is not partition), None)
-            if idle is None:
-                break
-            self._evict(store, idle)
+        self._trim(store, bound, partition)
         self._sweep(partition)
         return partition
+
+    def release(self, partition: Partition) -> None:
+        """Take note that a call has ended; if there are too many partitions, those that are idle now have to go."""
+        partition.users -= 1
+        partition.used = self.now()
+        self._trim(self._named, self._limits.partitions)
+        self._trim(self._anonymous, self._limits.anonymous_partitions)
+
+    def _trim(self, store: dict[bytes, Partition], bound: int, newcomer: Partition | None = None) -> None:
+        while len(store) > bound:
+            idle = next((p for p in store.values() if p.users == 0 and p is not newcomer), None)
+            if idle is None:
+                return
+            self._evict(store, idle)
 
     def _sweep(self, newcomer: Partition) -> None:
         """Now and then, let go of whom nobody has asked for in a long time."""

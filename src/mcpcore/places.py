@@ -35,21 +35,36 @@ class Places:
         """Whether somebody waits for a place."""
         return bool(self._waiting)
 
-    def take(self) -> Generator[Command, Any, None]:
-        """Wait for a place and take it."""
+    def take(self, unless: Signal | None = None) -> Generator[Command, Any, bool]:
+        """Wait for a place and take it.
+
+        :param unless: when it is raised, a place is no longer needed.
+        :returns: whether a place was taken.
+        """
         if self.free:
             self.free -= 1
-            return
+            return True
         turn = Signal()
         self._waiting.append(turn)
+        if unless is not None:
+            unless.subscribe(turn.raise_)
         try:
             yield WaitFor(turn)
         except BaseException:
-            if turn.raised:
+            if not self._leave(turn):
                 self.give()
-            else:
-                self._waiting.remove(turn)
             raise
+        finally:
+            if unless is not None:
+                unless.unsubscribe(turn.raise_)
+        return not self._leave(turn)
+
+    def _leave(self, turn: Signal) -> bool:
+        """Stop waiting; False if there is a place already."""
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+            return True
+        return False
 
     def give(self) -> None:
         """Give a place back."""

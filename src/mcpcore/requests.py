@@ -313,11 +313,12 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
 
 def _forget_changed(call: Call, change: Change) -> Flow[None]:
     """Drop what is kept of answers that a server says have changed: this identity's, and the public ones."""
-    state = call.state
-    for cache in (call.partition.cache, state.public):
-        stale = cache.invalidate(change, state.partitions.now())
-        if state.verdict is not None:
-            yield from withdraw(call, cache, state.verdict.revision, stale, change.methods)
+    state, now = call.state, call.state.partitions.now()
+    stale = [(cache, cache.invalidate(change, now)) for cache in (call.partition.cache, state.public)]
+    if state.verdict is not None:
+        # A store may let us wait, or the call may end: by then nothing stale must be left here.
+        for cache, keys in stale:
+            yield from withdraw(call, cache, state.verdict.revision, keys, change.methods)
 
 
 def _forget_answers(call: Call) -> Flow[None]:

@@ -42,10 +42,10 @@ class Entry:
     expires: float
 
     @classmethod
-    def of(cls, result: dict[str, Any], fetched: float, expires: float) -> Entry | None:
-        """One result as it is kept, or None if it can't be."""
+    def of(cls, results: list[dict[str, Any]], fetched: float, expires: float) -> Entry | None:
+        """Results as they are kept, or None if they can't be."""
         try:
-            return cls((jsonrpc.dump(result),), fetched, expires)
+            return cls(tuple(map(jsonrpc.dump, results)), fetched, expires)
         except LocalProtocolError:
             return None  # It holds what JSON has no form for, such as a number too large to be one.
 
@@ -98,7 +98,7 @@ class CacheBudget:
         """Take note of a new entry; the ones used least recently make room."""
         self._homes[entry] = (home, key)
         self.bytes += entry.size
-        while self._homes:
+        while True:
             oldest, (cache, old_key) = next(iter(self._homes.items()))
             is_stale = oldest.expires <= now
             if not is_stale and len(self._homes) <= self._most_entries and self.bytes <= self._most_bytes:

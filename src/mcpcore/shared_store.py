@@ -18,7 +18,7 @@ from mcpcore.commands import StoreDelete, StoreGet, StorePut
 from mcpcore.errors import LimitExceeded, RemoteProtocolError
 from mcpcore.freshness import CACHEABLE, READ
 from mcpcore.response_cache import Asked, Entry
-from mcpcore.revisions import REVISIONS
+from mcpcore.revisions import REVISIONS, Era
 from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
 from mcpcore.state import Transport, Verdict
 
@@ -62,11 +62,12 @@ def _read(state: ClientState, stored: StoredEntry, now: float) -> Entry | None:
     """A stored answer, if it is one."""
     told = _read_object(state, stored)
     pages, latency = as_list(told.get("pages")), as_number(told.get("latency"))
-    if not pages or not all(map(is_object, pages)) or latency is None or latency < 0:
+    age, ttl = max(stored.age, 0.0), min(stored.ttl, state.limits.cache_age)
+    if latency is None or not 0 <= latency <= state.limits.cache_age or not age < ttl:
         return None
-    age = max(stored.age, 0.0)
-    expires = now + min(stored.ttl, state.limits.cache_age) - age
-    return Entry(tuple(map(jsonrpc.dump, pages)), now - age - latency, expires)
+    if not pages or not all(map(is_object, pages)):
+        return None
+    return Entry.of(pages, now - age - latency, now + ttl - age)
 
 
 def _read_object(state: ClientState, stored: StoredEntry) -> dict[str, Any]:
@@ -115,14 +116,16 @@ def _read_verdict(state: ClientState, stored: StoredEntry) -> Verdict | None:
     told = _read_object(state, stored)
     revision = REVISIONS.get(as_text(told.get("revision")) or "")
     http_sse = told.get("httpSse") is True
-    if revision is None or (http_sse and state.transport is not Transport.AUTO):
+    if revision is None:
+        return None
+    if http_sse and (state.transport is not Transport.AUTO or revision.era is Era.MODERN):
         return None
     return Verdict(revision, http_sse)
 
 
 def share_verdict(state: ClientState, verdict: Verdict) -> Flow[None]:
-    """Tell other clients how the server is to be spoken to."""
-    if state.caching.shared_store:
+    """Tell other clients how the server is to be spoken to, if this one has found it out and was not told."""
+    if state.caching.shared_store and state.pinned is None:
         value = jsonrpc.dump({"revision": verdict.revision.name, "httpSse": verdict.http_sse})
         yield StorePut(_verdict_name(state), value, state.limits.shared_verdict)
 
