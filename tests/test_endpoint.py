@@ -53,7 +53,7 @@ def test_an_endpoint_keeps_its_url_and_is_named_by_origin_and_path(url: str, nam
     ],
 )
 def test_a_url_that_no_request_can_go_to_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="absolute and http or https, with a valid port"):
+    with pytest.raises(ConfigurationError, match="absolute and http or https, with a valid host and port"):
         Endpoint.parse(url)
 
 
@@ -145,3 +145,23 @@ def test_an_endpoint_shows_neither_query_nor_fragment() -> None:
     assert repr(Endpoint.parse("https://mcp.example/mcp?key=SECRET#SECRET")) == (
         "Endpoint(configured=https://mcp.example/mcp)"
     )
+
+
+@pytest.mark.parametrize(
+    ("configured", "reference"),
+    [
+        ("https://[::1]/mcp", "https://[::1].evil.example/mcp"),
+        ("https://[::1]/mcp", "https://[::1]:443.evil.example/mcp"),
+        ("https://kay.example/mcp", "https://\N{KELVIN SIGN}ay.example/mcp"),
+    ],
+    ids=ascii,
+)
+def test_a_host_that_only_looks_like_the_endpoints_is_another(configured: str, reference: str) -> None:
+    endpoint = Endpoint.parse(configured)
+    assert endpoint.resolve(endpoint.url, reference) is None
+
+
+def test_what_is_no_url_is_not_quoted() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Endpoint.parse("cpk-SECRET")
+    assert "SECRET" not in str(caught.value)

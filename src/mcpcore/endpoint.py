@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::[0-9]*)?")
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -30,15 +33,16 @@ def _origin(parts: SplitResult) -> tuple[str, str, int] | None:
         port = parts.port
     except ValueError:
         return None
-    scheme, host = parts.scheme, parts.hostname
-    if scheme not in _DEFAULT_PORTS or not host or parts.username is not None or parts.password is not None:
+    # The standard library reads more into a host than is there: it stops at a bracket, and folds K for KELVIN to "k".
+    host = _HOST_AND_PORT.fullmatch(parts.netloc)
+    if parts.scheme not in _DEFAULT_PORTS or host is None:
         return None
-    return scheme, host, port if port is not None else _DEFAULT_PORTS[scheme]
+    return parts.scheme, host[1].translate(_LOWER), port if port is not None else _DEFAULT_PORTS[parts.scheme]
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 
@@ -78,8 +82,10 @@ class Endpoint:
             )
         origin = _origin(parts)
         if origin is None:
+            # What is no URL may be a secret that went astray.
             raise ConfigurationError(
-                "the server's URL must be absolute and http or https, with a valid port", server=redact_url(url)
+                "the server's URL must be absolute and http or https, with a valid host and port",
+                server=redact_url(url) if parts.scheme and parts.netloc else "",
             )
         is_private = origin[0] == "https" or _is_loopback(origin[1])
         return cls(url, parts._replace(fragment="").geturl(), redact_url(url), is_private, origin)
