@@ -1,4 +1,4 @@
-"""``python -m tests.bench [sequential|at_once|soak|imports ...]``: measure, and print ratios.
+"""``python -m tests.bench [imports|sequential|at_once|tenants|soak ...]``: measure, and print ratios.
 
 All figures of a ratio come from one run, in turns, on one machine.  Quote the ratios; the rest depends on the machine.
 """
@@ -9,7 +9,7 @@ import sys
 
 import anyio
 
-from . import at_once, imports, sequential, soak
+from . import at_once, imports, sequential, soak, tenants, tenants_memory
 from .measuring import bench_server
 
 LOOPS = ("asyncio", "trio")
@@ -26,6 +26,11 @@ def main(wanted: list[str]) -> None:
         if not wanted or "at_once" in wanted:
             print("at once, asyncio")
             anyio.run(at_once.main, url, backend="asyncio")
+        if not wanted or "tenants" in wanted:
+            print("tenants, asyncio")
+            anyio.run(tenants.main, url, backend="asyncio")
+            print("tenants, memory")
+            tenants_memory.main()
         if not wanted or "soak" in wanted:
             for loop in LOOPS:
                 print(f"soak, {loop}")

@@ -37,6 +37,12 @@ def connections_opened(url: str) -> int:
     return int(httpx.get(f"{url}/opened", trust_env=False).text)
 
 
+def requests_received(url: str) -> dict[str, int]:
+    """How many requests of each JSON-RPC method the server has seen."""
+    received: dict[str, int] = httpx.get(f"{url}/requests", trust_env=False).json()
+    return received
+
+
 def raw_call(client: httpx.AsyncClient, url: str) -> Call:
     """The floor: the same request and the same parsing, written by hand."""
     headers = {

@@ -1,6 +1,7 @@
 """A server that is not the bottleneck: one process, no framework, answers to the few methods that the benchmarks use.
 
-``/mcp`` answers at once, ``/slow`` after 50 ms.  Prints its port when it listens.
+``/mcp`` answers at once, ``/slow`` after 50 ms; ``/private`` lists tools of the user's own, fresh for a minute, by the
+token of each request.  Prints its port when it listens.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
+from collections import Counter
+from typing import Any, ClassVar
 
 DELAY = 0.05
 _LENGTH = b"content-length:"
@@ -29,12 +31,25 @@ _RESULTS: dict[str, dict[str, Any]] = {
     },
     "tools/call": {**_COMPLETE, "content": [{"type": "text", "text": "echo " * 20}], "isError": False},
 }
+_PRIVATE = {"ttlMs": 60_000, "cacheScope": "private"}
+
+
+def private_tools(user: str) -> dict[str, Any]:
+    """A list of five tools, of about 2 KiB as JSON, which only ``user`` gets."""
+    path = {"type": "string", "description": f"Where to look, from the root of what {user} may see."}
+    limit = {"type": "integer", "description": "How many to return at most.", "minimum": 1, "maximum": 100}
+    schema = {"type": "object", "properties": {"path": path, "limit": limit}, "required": ["path"]}
+    names = ("search", "read", "list", "history", "echo")
+    described = f"Looks at the files of {user}, newest first, and leaves out what has been deleted."
+    tools = [{"name": name, "description": described, "inputSchema": schema} for name in names]
+    return {**_COMPLETE, **_PRIVATE, "tools": tools}
 
 
 class Connection(asyncio.Protocol):
     """HTTP/1.1, as much of it as well-behaved clients send."""
 
     opened = 0
+    requests: ClassVar[Counter[str]] = Counter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -58,8 +73,15 @@ class Connection(asyncio.Protocol):
         if head.startswith(b"get /opened"):
             self._write(json.dumps(Connection.opened).encode())
             return
+        if head.startswith(b"get /requests"):
+            self._write(json.dumps(Connection.requests).encode())
+            return
         message = json.loads(body)
-        result = _RESULTS.get(message["method"])
+        method = message["method"]
+        Connection.requests[method] += 1
+        result = _RESULTS.get(method)
+        if method == "tools/list" and head.startswith(b"post /private"):
+            result = private_tools(_user(head))
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message.get("id")}
         answer |= {"error": {"code": -32601, "message": "Method not found"}} if result is None else {"result": result}
         delay = DELAY if head.startswith(b"post /slow") else 0
@@ -69,6 +91,12 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
             self._transport.write(head + body)
+
+
+def _user(head: bytes) -> str:
+    """The user in the token ``Bearer USER.GENERATION`` of a lower-cased head."""
+    token = head.partition(b"\r\nauthorization: bearer ")[2].partition(b"\r\n")[0]
+    return token.partition(b".")[0].decode()
 
 
 async def main() -> None:
