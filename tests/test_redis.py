@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import socket
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
@@ -261,6 +263,73 @@ async def test_a_server_that_freezes_is_given_up_and_a_new_connection_opened(ser
         assert {entry["id"] for entry in await client.client_list()} - used
 
 
+@define
+class Stranger:
+    """Listens where Redis should, and answers nothing of use.
+
+    :ivar url: where that is.
+    :ivar connections: how many there were.
+    """
+
+    url: str
+    greeting: bytes = b""
+    hangs_up: bool = False
+    connections: int = 0
+
+    async def answer(self, stream: anyio.abc.SocketStream) -> None:
+        self.connections += 1
+        async with stream:
+            if self.greeting:
+                await stream.send(self.greeting)
+            if not self.hangs_up:
+                await anyio.sleep_forever()
+
+
+@asynccontextmanager
+async def stranger(**manners: Any) -> AsyncGenerator[Stranger, None]:
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        listening = Stranger(f"redis://127.0.0.1:{port}", **manners)
+        tasks.start_soon(listener.serve, listening.answer)
+        yield listening
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_command_is_tried_once() -> None:
+    async with stranger(hangs_up=True) as listening, RedisStore.from_url(listening.url) as store:
+        with pytest.raises(coredis.exceptions.ConnectionError):
+            await store.get(KEY)
+    assert listening.connections == 1
+
+
+async def test_there_are_no_more_connections_than_commands_at_once() -> None:
+    async with stranger() as listening, RedisStore.from_url(listening.url, commands=3, timeout=DAY) as store:
+        asking = Asking(store, [])
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(asking.get, KEY)
+            while listening.connections < 3:
+                await anyio.wait_all_tasks_blocked()
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert listening.connections == 3
+
+
+async def test_a_server_that_takes_no_connection_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as queue:
+        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}"
+        for _ in range(4):  # Once its queue is full, the system lets whoever comes next wait.
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        async with RedisStore.from_url(url, timeout=SOON) as store:
+            with anyio.fail_after(10), pytest.raises(coredis.exceptions.ConnectionError):
+                await store.get(KEY)
+
+
 @pytest.mark.parametrize("trouble", ["dead", "frozen", "mute", "babbling"])
 async def test_a_server_in_trouble_is_a_miss_within_the_bound(
     trouble: str, mortal: Redis, caplog: pytest.LogCaptureFixture
@@ -287,20 +356,8 @@ async def troubled(trouble: str, redis: Redis) -> AsyncGenerator[str, None]:
         async with frozen(redis):
             yield redis.url
     else:
-
-        async def answer(stream: Any) -> None:
-            async with stream:
-                if trouble == "babbling":
-                    await stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                await anyio.sleep_forever()
-
-        async with (
-            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
-            anyio.create_task_group() as tasks,
-        ):
-            tasks.start_soon(listener.serve, answer)
-            yield f"redis://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
-            tasks.cancel_scope.cancel()
+        async with stranger(greeting=b"" if trouble == "mute" else b"HTTP/1.1 400 Bad Request\r\n\r\n") as listening:
+            yield listening.url
 
 
 async def test_a_sealed_value_goes_from_one_store_to_another(server: Redis) -> None:
@@ -316,7 +373,7 @@ async def test_a_sealed_value_goes_from_one_store_to_another(server: Redis) -> N
 
 
 async def test_a_store_is_used_while_it_is_open(server: Redis) -> None:
-    store = RedisStore.from_url(server.url)
+    store = RedisStore.from_url(server.url, commands=1)
     with pytest.raises(LocalProtocolError, match="not open"):
         await store.get(KEY)
     for _ in range(2):

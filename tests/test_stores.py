@@ -6,6 +6,7 @@ Whatever is not exactly what was put is a miss, and so is a store that fails or 
 from __future__ import annotations
 
 import logging
+import struct
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 import anyio
 import pytest
 import trio
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 from support.stores import DAY, SECRET, Clock, Memory, sealed
@@ -75,6 +79,15 @@ async def test_the_store_sees_neither_the_value_nor_the_same_bytes_twice() -> No
     assert VALUE not in first
     assert first[:12] != second[:12]
     assert first[12:] != second[12:]
+
+
+@pytest.mark.anyio
+async def test_the_format_is_what_other_versions_read() -> None:
+    sealed_value = await put_one(Memory(), Clock(1234.5), ttl=60.0)
+    derived = HKDF(SHA256(), 32, salt=None, info=b"mcpcore shared store 1\0sealing key").derive(SECRET)
+    nonce, ciphertext = sealed_value[:12], sealed_value[12:]
+    plain = AESGCMSIV(derived).decrypt(nonce, ciphertext, b"mcpcore shared store 1\0" + KEY)
+    assert plain == struct.pack(">dd", 1234.5, 60.0) + VALUE
 
 
 # What is a miss

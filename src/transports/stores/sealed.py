@@ -69,21 +69,17 @@ class SealedStore:
 
     async def put(self, key: bytes, value: bytes, ttl: float) -> None:
         """Put ``value`` under ``key`` for ``ttl`` seconds, unless it is too large or that is no time."""
-        if len(value) <= self._largest and 0 < ttl < math.inf and self._is_awake():
-            sealed = self._seal.seal(key, value, ttl, self._clock())
-            await self._ask(lambda: self._store.put(key, sealed, ttl))
+        if len(value) <= self._largest and 0 < ttl < math.inf:
+            await self._ask(lambda: self._store.put(key, self._seal.seal(key, value, ttl, self._clock()), ttl))
 
     async def delete(self, keys: Sequence[bytes]) -> None:
         """Forget what is under ``keys``."""
         if keys:
             await self._ask(lambda: self._store.delete(keys))
 
-    def _is_awake(self) -> bool:
-        return anyio.current_time() >= self._resume_at
-
     async def _ask(self, request: Callable[[], Awaitable[T]]) -> T | None:
         """Make one request of the store; None if it is left alone, or fails."""
-        if not self._is_awake():
+        if anyio.current_time() < self._resume_at:
             return None
         finds_out = self._is_failing
         if finds_out:
