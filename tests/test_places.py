@@ -23,6 +23,7 @@ from mcpcore import (
     WaitFor,
 )
 from mcpcore.places import Places
+from mcpcore.signals import Signal
 
 # Taken, waited for, handed on.
 
@@ -364,3 +365,87 @@ def test_a_place_is_waited_for_after_the_resolvers_were_asked() -> None:
     world.run(world.client.ping(context=user("b")))
     hanging.finish()
     check_nothing_is_left(world)
+
+
+# Several calls of one identity that wait to open its stream.
+
+
+def both_waiting(streams: int) -> tuple[World, list[tuple[Play[Any], SendRequest]], list[Play[Any]]]:
+    """A world without a free place, the calls that hold them, and two calls of one identity that wait for one.
+
+    The two came to lead an opening of their own when a third one, which they had waited for, gave up.
+    """
+    world = sse(streams, "tools/call")
+    busy = [pending(world, user(str(number))) for number in range(streams)]
+    leader = waiting_to_open(world, user("a"))
+    followers = [waiting_to_open(world, user("a")) for _ in range(2)]
+    assert leader.cancel() is None
+    for follower in followers:
+        follower.until_blocked()
+    return world, busy, followers
+
+
+def end(world: World, busy: list[tuple[Play[Any], SendRequest]]) -> None:
+    for stream, (play, request) in enumerate(busy):
+        answer(world, stream, request)
+        play.finish()
+
+
+def test_who_waits_for_a_place_uses_the_stream_that_its_identity_gets_in_the_meantime() -> None:
+    world, busy, (one, other) = both_waiting(1)
+    end(world, busy)
+    one.until(SendRequest, rpc_method="ping")
+    other.finish()
+    one.finish()
+    assert owners(world) == ["a"]
+    check_nothing_is_left(world)
+
+
+def test_a_place_that_comes_together_with_the_stream_is_given_back() -> None:
+    world, busy, (one, other) = both_waiting(2)
+    end(world, busy)
+    one.finish()
+    other.finish()
+    assert owners(world) == ["a"]
+    assert free(world) == 1
+    check_nothing_is_left(world)
+
+
+def test_who_was_told_of_a_stream_that_has_ended_since_waits_on() -> None:
+    world, busy, (one, other) = both_waiting(1)
+    end(world, busy)
+    one.until(SendRequest, rpc_method="ping")
+    world.streams[-1].receive_end()
+    assert isinstance(one.fail(), TransportError)
+    other.finish()
+    assert owners(world) == ["a"]
+    check_nothing_is_left(world)
+
+
+def test_of_two_streams_that_are_opened_at_once_the_first_is_kept_while_it_lasts() -> None:
+    world, busy, (one, other) = both_waiting(2)
+    end(world, busy)
+    for play in (one, other):
+        play.until(SendRequest, rpc_method="initialize")
+    one.finish()
+    world.streams[-2].receive_end()
+    other.finish()
+    assert owners(world) == ["a"]
+    world.run(world.client.ping(context=user("a")))
+    assert len(world.streams) == 4
+    check_nothing_is_left(world)
+
+
+def test_a_place_that_is_no_longer_needed_is_not_taken() -> None:
+    places, needless = Places(1), Signal()
+    assert Taker(places).has_place
+    flow = places.take(needless)
+    command = next(flow)
+    assert isinstance(command, WaitFor)
+    needless.raise_()
+    assert command.signal.raised
+    with pytest.raises(StopIteration) as stop:
+        flow.send(None)
+    assert stop.value.value is False
+    places.give()
+    assert (places.free, places.is_wanted) == (1, False)
