@@ -24,6 +24,7 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 from attrs import frozen
+from support.adapters import nowhere
 
 import mcpcore
 import transports.__main__
@@ -167,6 +168,107 @@ def test_what_a_server_says_of_its_tools_cannot_steer_the_terminal(command: Comm
     for part in ("\\x1b]0;owned\\x07", "[boldred]"):
         assert together.count(part) >= 1
     assert not set(outcome.out) & set("\x1b\x07\u202e\u2028")
+
+
+# tools of several servers
+
+
+def mcp_json(path: Path, **servers: dict[str, Any]) -> str:
+    """A file with these servers."""
+    file = path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": servers}))
+    return str(file)
+
+
+@contextmanager
+def two_listening() -> Iterator[tuple[Served, Served]]:
+    legacy = Server([SAY, Tool(say, "shout")], revisions=["2024-11-05"])
+    with listening(Server([SAY])) as modern, listening(legacy) as served:
+        yield modern, served
+
+
+def test_the_tools_of_all_servers_in_a_file_are_listed(command: Command, tmp_path: Path) -> None:
+    with two_listening() as (first, second):
+        file = mcp_json(tmp_path, first={"url": first.url}, second={"url": second.sse_url, "type": "sse"})
+        outcome = command("tools", "--config", file)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [line.rstrip() for line in outcome.out.splitlines() if line.strip()] == [
+        "tool          server   arguments          what it does",
+        "say           first    text: string       Say what was given.",
+        "                       [times: integer]",
+        "                       [any]",
+        "second__say   second   text: string       Say what was given.",
+        "                       [times: integer]",
+        "                       [any]",
+        "shout         second                      Say what was given.",
+    ]
+
+
+def test_the_tools_of_all_servers_as_json_are_what_they_sent_and_what_they_are_called(
+    command: Command, tmp_path: Path
+) -> None:
+    with two_listening() as (first, second):
+        file = mcp_json(tmp_path, first={"url": first.url}, second={"url": second.sse_url, "type": "sse"})
+        outcome = command("tools", "--config", file, "--json")
+    assert outcome.code == 0
+    assert [(tool["name"], tool["server"], tool["definition"]["name"]) for tool in json.loads(outcome.out)] == [
+        ("say", "first", "say"),
+        ("second__say", "second", "say"),
+        ("shout", "second", "shout"),
+    ]
+
+
+def test_a_server_in_a_file_that_cannot_be_used_is_told_and_the_others_are_listed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    refusing = Server()
+    refusing.script(None, Answer(401), times=None)
+    with listening(refusing) as bad, listening(Server([SAY])) as good:
+        servers = {
+            "good": {"url": good.url},
+            "bad": {"url": bad.url, "headers": {"Authorization": "Bearer ${TOKEN}"}},
+            "gone": {"url": f"{nowhere()}/mcp"},
+        }
+        outcome = command("tools", "--config", mcp_json(tmp_path, **servers), "--json")
+        nothing = command("tools", "--config", mcp_json(tmp_path, gone=servers["gone"]))
+    assert outcome.code == 4
+    assert [tool["name"] for tool in json.loads(outcome.out)] == ["say"]
+    lines = sorted(outcome.err.splitlines())
+    assert [line.partition("': ")[0] for line in lines] == [
+        "mcpcore: warning: the run does without the server 'bad",
+        "mcpcore: warning: the run does without the server 'gone",
+    ]
+    assert "(401)" in lines[0]
+    assert "s3cret" not in outcome.err + outcome.out
+    refusing.journal.assert_every_request_carries("authorization", "Bearer s3cret")
+    assert (nothing.code, nothing.out) == (3, "")
+    assert nothing.err.splitlines()[-1] == "mcpcore: there are no tools"
+
+
+def test_each_server_in_a_file_has_the_time_that_is_given(command: Command, tmp_path: Path) -> None:
+    slow = Server()
+    slow.script(None, lambda request, forward: anyio.sleep_forever(), times=None)
+    with listening(slow) as served:
+        outcome = command("tools", "--config", mcp_json(tmp_path, slow={"url": served.url}), "--timeout", "0.05")
+    assert outcome.code == 3
+    assert "no answer within 0.05 s" in outcome.err
+
+
+def test_a_file_says_what_there_is_to_say_of_a_server(command: Command, tmp_path: Path) -> None:
+    file = mcp_json(tmp_path, one={"url": SOMEWHERE})
+    for option in ((SOMEWHERE,), ("--header", "A=s3cret"), ("--sse",), ("--allow-insecure-http",)):
+        outcome = command("tools", "--config", file, *option)
+        assert outcome.code == 2
+        assert "cannot be given with --config (see mcpcore tools --help)" in outcome.complaint
+        assert "s3cret" not in outcome.complaint
+
+
+def test_a_file_that_cannot_be_understood_is_wrong_usage(command: Command, tmp_path: Path) -> None:
+    outcome = command("tools", "--config", mcp_json(tmp_path, one={"url": "ftp://s3cret.example/"}))
+    assert outcome.code == 2
+    assert "server 'one'" in outcome.complaint
+    assert "s3cret" not in outcome.complaint
 
 
 # call
@@ -348,7 +450,9 @@ SOMEWHERE = "https://mcp.example/mcp"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["tools"], "Missing argument 'URL' (see mcpcore tools --help)"),
+        (["tools"], "give the URL of a server, or --config FILE (see mcpcore tools --help)"),
+        (["tools", "--config", "absent-mcp.json"], "'--config': absent-mcp.json: it cannot be read"),
+        (["call"], "Missing argument 'URL' (see mcpcore call --help)"),
         (["nonsense"], "No such command 'nonsense' (see mcpcore --help)"),
         (["demo", "more"], "(see mcpcore demo --help)"),
         (["tools", "nonsense"], "the server's URL must be absolute"),
@@ -515,7 +619,7 @@ def test_the_entry_point_reads_the_command_line(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["mcpcore", "tools", "nonsense"])
     assert transports.__main__.main() == 2
-    assert capsys.readouterr().err.startswith("mcpcore: nonsense: ")
+    assert capsys.readouterr().err.startswith("mcpcore: the server's URL must be absolute")
 
 
 def test_the_package_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

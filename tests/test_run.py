@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+import runpy
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from attrs import evolve
+from attrs import define, evolve, field
 from support.adapters import CARRIERS, Mint, nowhere, server_of
 from support.runs import ALICE, ERA_OF_KIND, KINDS, hang, names, placed, tools_named
 
@@ -148,6 +150,18 @@ async def test_a_mistake_in_what_all_servers_share_is_raised_at_once() -> None:
             place.run(digest_key=b"short")
 
 
+async def test_the_example_that_the_type_checkers_read() -> None:
+    example = runpy.run_path(str(Path(__file__).parent / "typing" / "agent_run.py"))
+    servers = {"one": Server(tools_named("a", says="one")), "two": Server()}
+    refused(401)(servers["two"])
+    async with placed(**servers) as place:
+        said = await example["use"](place.configs(), place.options["engine"])
+        assert said[0] == "one says one:a"
+        assert said[1].startswith("two: ")
+        assert said[1].endswith("(401) True")
+        assert await example["use_in_a_stack"](place.configs(), place.options["engine"]) == 1
+
+
 # In whose context
 
 
@@ -231,6 +245,34 @@ async def test_runs_side_by_side_stay_apart(carrier: str) -> None:
             tasks.start_soon(one_run, f"user-{number}")
     for server in servers.values():
         assert len({request.headers["x-user"] for request in server.journal.requests("tools/call")}) == 6
+
+
+@define
+class Shelf:
+    """A store, as small as can be."""
+
+    kept: dict[bytes, bytes] = field(factory=dict[bytes, bytes])
+
+    async def get(self, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    async def put(self, key: bytes, value: bytes, ttl: float) -> None:
+        self.kept[key] = value
+
+    async def delete(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self.kept.pop(key, None)
+
+
+async def test_runs_of_one_principal_can_share_what_they_have_listed() -> None:
+    server, shelf = Server(tools_named("a"), ttl_ms=60_000), Shelf()
+    async with placed(one=server) as place:
+        for principal, lists in (("alice", 1), ("alice", 1), ("bob", 2)):
+            context = CallContext(principal=principal)
+            async with place.run(context=context, store=shelf, digest_key=b"k" * 32) as run:
+                assert names(run) == ["a"]
+                assert (await run.call_tool("a")).text == ":a"
+            assert len(server.journal.requests("tools/list")) == lists
 
 
 # Skipping

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .config import ServerConfig
     from .engines.base import Engine
     from .observer import ExchangeSummary
+    from .stores import CacheStore
 
 _log = logging.getLogger("transports")
 
@@ -295,6 +296,7 @@ def open_run(
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
     digest_key: bytes | None = None,
+    store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
 ) -> Run:
     """A run over several servers, to be used as ``async with open_run(servers, context=…) as run``.  Sends nothing yet.
@@ -310,6 +312,8 @@ def open_run(
     :param limits: the bounds of each server's client.
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
     :param digest_key: the secret that identities are hashed with.
+    :param store: where what was fetched is shared with other runs and other processes, sealed with ``digest_key``,
+        which it needs.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request; what it raises ends the call or,
         while the run is being opened, the run.
     :raises mcpcore.ConfigurationError: if the configuration can never work.
@@ -326,6 +330,7 @@ def open_run(
                 limits=limits,
                 client_info=client_info,
                 digest_key=digest_key,
+                store=store,
                 on_exchange=on_exchange,
             ),
         )

@@ -1,4 +1,4 @@
-"""What the words of a command line mean: a tool's arguments, header fields, and the name of a token's variable.
+"""What the words of a command line mean: a tool's arguments, header fields, the names of variables and files.
 
 A tool's argument has one simple rule: ``key=value`` is a string, ``key:=value`` is JSON.  The tool's input schema is
 not asked, so the same words always send the same arguments, in one request, to any server; a value of the wrong type
@@ -14,6 +14,11 @@ import os
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from mcpcore import ConfigurationError
+
+from ..config import ServerConfig
 
 
 def tool_arguments(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:
@@ -69,6 +74,32 @@ def token_variable(context: click.Context, parameter: click.Parameter, name: str
     if not os.environ.get(name, "").strip():
         raise click.BadParameter(f"the environment variable {name} is not set, or empty", context, parameter)
     return name
+
+
+def server_configs(
+    context: click.Context, parameter: click.Parameter, path: str | None
+) -> tuple[ServerConfig, ...] | None:
+    """Read the servers in the file at ``path``.
+
+    :raises click.BadParameter: if it cannot be read or understood.
+    """
+    if path is None:
+        return None
+    try:
+        return ServerConfig.from_mcp_json(path)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+def refuse_with(context: click.Context, option: str, *names: str) -> None:
+    """See that none of the parameters called ``names`` was given beside ``option``.
+
+    :raises click.UsageError: if one was.
+    """
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in names and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.get_error_hint(context)} cannot be given with {option}", context)
 
 
 def _refuse_constant(name: str) -> None:

@@ -46,9 +46,8 @@ class Failure(Exception):
 
         :param bearer_env: the environment variable that the token came from, or None if there was no token.
         """
-        code = next(code for kind, code in _CODES if isinstance(error, kind))
         advice = _advice(error, bearer_env)
-        return cls(f"{error}; {advice}" if advice else str(error), code)
+        return cls(f"{error}; {advice}" if advice else str(error), code_of(error))
 
 
 _CODES: tuple[tuple[type[McpError], ExitCode], ...] = (
@@ -59,6 +58,11 @@ _CODES: tuple[tuple[type[McpError], ExitCode], ...] = (
     (DeadlineExceeded, ExitCode.UNREACHABLE),
     (McpError, ExitCode.SERVER_ERROR),
 )
+
+
+def code_of(error: McpError) -> ExitCode:
+    """What ``error`` is to a program that runs this one."""
+    return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
 def _advice(error: McpError, bearer_env: str | None) -> str:

@@ -16,7 +16,7 @@ from mcpcore.shapes import as_list, as_object, as_text
 from .text import one_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mcpcore import CallToolResult, Tool
 
@@ -31,14 +31,17 @@ def as_ascii(value: Any) -> str:
     return json.dumps(value, indent=2)
 
 
-def tools_table(tools: list[Tool]) -> Table:
-    """Each tool with its arguments and what it does."""
+def tools_table(tools: Sequence[Tool], server_of: Callable[[str], str] | None = None) -> Table:
+    """Each tool with its arguments and what it does; and with its server, where there are several."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 1, 0), header_style="dim")
     table.add_column("tool", overflow="fold", style="bold")
+    if server_of is not None:
+        table.add_column("server", overflow="fold")
     table.add_column("arguments", overflow="fold")
     table.add_column("what it does", overflow="fold")
     for tool in tools:
-        table.add_row(one_line(tool.name), "\n".join(_parameters(tool)), _summary(tool))
+        place = () if server_of is None else (one_line(server_of(tool.name)),)
+        table.add_row(one_line(tool.name), *place, "\n".join(_parameters(tool)), _summary(tool))
     return table
 
 

@@ -1,4 +1,4 @@
-"""``mcpcore tools`` and ``mcpcore call``: one question to one server, of any kind."""
+"""``mcpcore tools`` and ``mcpcore call``: one question to one server, of any kind; see :mod:`.several` for more."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from attrs import field, frozen
 from mcpcore import CallToolResult, McpError, Tool
 
 from ..client import Client, connect
-from .arguments import header_fields, token_variable, tool_arguments
+from ..config import ServerConfig
+from .arguments import header_fields, refuse_with, server_configs, token_variable, tool_arguments
 from .failures import ExitCode, Failure
 from .output import as_ascii, console, result_text, tools_table
 from .running import run_on
+from .several import list_all
 from .telling import tell
 from .text import one_line
 
@@ -96,11 +98,26 @@ def server_options(command: CommandT) -> CommandT:
 
 
 @click.command()
-@click.argument("url")
+@click.argument("url", required=False)
+@click.option(
+    "--config",
+    "servers",
+    metavar="FILE",
+    callback=server_configs,
+    help="List the tools of all servers in this mcp.json instead.",
+)
 @server_options
-def tools(as_json: bool, **target: Any) -> ExitCode:
-    """List the tools that the server at URL offers."""
-    return _show_tools(Target(**target).ask(lambda client: client.list_tools()), as_json)
+@click.pass_context
+def tools(
+    context: click.Context, /, servers: tuple[ServerConfig, ...] | None, as_json: bool, timeout: float, **target: Any
+) -> ExitCode:
+    """List the tools that the server at URL offers, or all the servers in a file."""
+    if servers is not None:
+        refuse_with(context, "--config", *target)
+        return list_all(servers, timeout, as_json)
+    if target["url"] is None:
+        raise click.UsageError("give the URL of a server, or --config FILE", context)
+    return _show_tools(Target(timeout=timeout, **target).ask(lambda client: client.list_tools()), as_json)
 
 
 def _show_tools(tools: list[Tool], as_json: bool) -> ExitCode:
