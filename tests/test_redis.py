@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
-SOON = 0.2
+SOON = 0.5
 
 
 @pytest.fixture(autouse=True)

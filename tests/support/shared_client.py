@@ -11,10 +11,11 @@ import sys
 import anyio
 
 import transports
-from mcpcore import CallContext, RequestContext
+from mcpcore import CallContext, Limits, RequestContext
 from transports.stores import RedisStore
 
 PEOPLE = ("alice", "bob")
+PATIENT = Limits(store=10.0)
 
 
 def as_user(ctx: RequestContext) -> dict[str, str]:
@@ -30,7 +31,7 @@ async def lists_of_everybody(url: str, redis_url: str, secret: bytes) -> dict[st
     """The names of each person's tools."""
     async with (
         RedisStore.from_url(redis_url) as store,
-        transports.connect(url, get_headers=as_user, store=store, digest_key=secret) as client,
+        transports.connect(url, get_headers=as_user, store=store, digest_key=secret, limits=PATIENT) as client,
     ):
         return {name: [tool.name for tool in await client.list_tools(context=context_of(name))] for name in PEOPLE}
 

@@ -125,6 +125,7 @@ class RedisStore:
             if self._own is not None:
                 await stack.enter_async_context(self._own)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(self._tasks.cancel_scope.cancel)
             self._opened = stack.pop_all()
         return self
 
@@ -133,11 +134,9 @@ class RedisStore:
     ) -> None:
         if anyio.get_current_task().id != self._owner:
             raise LocalProtocolError("a RedisStore must be left by the task that entered it")
-        tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            # What the body raised is no concern of the task groups in there: they would wrap it into a group.
-            await self._opened.__aexit__(None, None, None)
+        self._tasks = None
+        # What the body raised is no concern of the task groups in there: they would wrap it into a group.
+        await self._opened.__aexit__(None, None, None)
 
     async def get(self, key: bytes) -> bytes | None:
         """Return what is under ``key``, or None."""
