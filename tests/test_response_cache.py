@@ -158,7 +158,7 @@ TOOLS_CHANGED = Change(frozenset({"tools/list"}))
 def test_an_answer_asked_for_before_a_change_is_not_kept() -> None:
     cache = Shelves().cache()
     asked = cache.asking(0.0)
-    assert cache.invalidate(TOOLS_CHANGED, 1.0) == []
+    cache.invalidate(TOOLS_CHANGED, 1.0)
     assert not cache.keep(key(), entry(), asked, 2.0)
     assert cache.keep(key(), entry(), cache.asking(2.0), 3.0)
 
@@ -166,11 +166,11 @@ def test_an_answer_asked_for_before_a_change_is_not_kept() -> None:
 def test_an_answer_asked_for_before_the_cache_was_emptied_is_not_kept() -> None:
     cache = Shelves().cache()
     asked = cache.asking(0.0)
-    assert cache.clear(1.0) == []
+    cache.clear(1.0)
     assert not cache.keep(key(), entry(), asked, 2.0)
 
 
-def test_a_change_drops_what_it_concerns_and_says_what_that_was() -> None:
+def test_a_change_drops_what_it_concerns_in_the_cache_that_is_told() -> None:
     shelves = Shelves(entries=10)
     cache, other = shelves.cache(), shelves.cache()
     prompts = key(method="prompts/list")
@@ -178,12 +178,13 @@ def test_a_change_drops_what_it_concerns_and_says_what_that_was() -> None:
         keep(each, "1")
         keep(each, "2")
         each.keep(prompts, entry(), each.asking(0.0), 0.0)
-    assert cache.invalidate(TOOLS_CHANGED, 1.0) == [key("1"), key("2")]
+    cache.invalidate(TOOLS_CHANGED, 1.0)
     assert kept(cache, "1", "2") == []
     assert cache.find(prompts, 1.0) is not None
     assert kept(other, "1", "2") == ["1", "2"]
     assert (len(shelves.budget), shelves.budget.bytes, shelves.budget.evictions) == (4, 40, 0)
-    assert cache.clear(2.0) == [prompts]
+    cache.clear(2.0)
+    assert len(shelves.budget) == 3
     assert other.generation == 0
 
 
@@ -282,13 +283,12 @@ class CachesAgainstAModel(RuleBasedStateMachine):
 
     @rule(who=WHO, method=METHODS)
     def change(self, who: int, method: str) -> None:
-        expected = {p[1] for p in self.model if p[0] == who and p[1][0] == method}
-        assert set(self.caches[who].invalidate(Change(frozenset({method})), self.now)) == expected
+        self.caches[who].invalidate(Change(frozenset({method})), self.now)
         self.forget(who, method)
 
     @rule(who=WHO)
     def clear(self, who: int) -> None:
-        assert set(self.caches[who].clear(self.now)) == {p[1] for p in self.model if p[0] == who}
+        self.caches[who].clear(self.now)
         self.forget(who)
 
     @rule(who=WHO, method=METHODS, cursor=CURSORS)
