@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mcpcore.flights import fly
-from mcpcore.freshness import CacheMode
+from mcpcore.freshness import CacheMode, bare_key
+from mcpcore.modern import DISCOVER
 from mcpcore.shared_store import recall, share
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from mcpcore.revisions import Revision
 
 
+_DISCOVERY = bare_key(DISCOVER)
+
+
 class Source(Enum):
     """Where an answer comes from."""
 
@@ -37,14 +41,14 @@ class Source(Enum):
     OWN = auto()
     """What the same identity was told before."""
     PUBLIC = auto()
-    """What any identity was told of a public list, all of its pages."""
+    """What any identity was told of a public list."""
 
 
 @frozen
 class Answer:
     """What a call got to its question, in objects of its own.
 
-    :ivar results: one result; of a public list, that of each page.
+    :ivar results: one result; of a list as a whole, that of each page.
     :ivar entry: the same as it is kept, or None if it can't be.
     """
 
@@ -65,7 +69,7 @@ def answer(
     """The answer to one request, from the cache if it may and can come from there.
 
     :param key: what it is kept under; None if it must not be kept.
-    :param is_list: whether a whole public list will do as well.
+    :param is_list: whether a whole list will do as well.
     """
     caching = call.state.caching
     if key is None or mode is CacheMode.BYPASS or not caching.is_on:
@@ -74,13 +78,13 @@ def answer(
         return Answer(Source.SERVER, [(yield from asking.make())])
     if not call.is_settled:
         yield from asking.settle()
-    question = _Question(call, asking, revision, key, is_list and caching.share_public)
+    question = _Question(call, asking, revision, key, is_list)
     if call.partition.key is None or mode is CacheMode.REFRESH:
         found = yield from question.ask((yield from asking.resolve()))
     else:
         found = yield from question.look_then_ask()
-    if found.source is Source.SERVER and found.entry is not None:
-        yield from share(call, call.partition.cache, revision, key, found.entry)
+    if found.source is Source.SERVER and found.entry is not None and key == _DISCOVERY:
+        yield from share(call, call.partition.cache, revision, DISCOVER, found.entry)
     return found
 
 
@@ -92,7 +96,7 @@ class _Question:
     _asking: Asking
     _revision: Revision
     _key: CacheKey
-    _may_be_public: bool
+    _is_list: bool
 
     def look_then_ask(self) -> Flow[Answer]:
         """Take what is there, or what another call of this identity brings, else ask."""
@@ -125,16 +129,17 @@ class _Question:
         return None
 
     def _look_in_store(self) -> Flow[Answer | None]:
-        if self._call.state.caching.shared_store:
+        if self._is_list or self._key == _DISCOVERY:
             for source, cache in self._caches():
-                entry = yield from recall(self._call, cache, self._revision, self._key)
+                entry = yield from recall(self._call, cache, self._revision, self._key[0])
                 if entry is not None:
                     return self._hit(source, entry)
         return None
 
     def _caches(self) -> list[tuple[Source, ResponseCache]]:
         own = (Source.OWN, self._call.partition.cache)
-        return [own, (Source.PUBLIC, self._call.state.public)] if self._may_be_public else [own]
+        is_public = self._is_list and self._call.state.caching.share_public
+        return [own, (Source.PUBLIC, self._call.state.public)] if is_public else [own]
 
     def _hit(self, source: Source, entry: Entry) -> Answer:
         self._call.state.counters.cache_hits += 1

@@ -59,6 +59,11 @@ def cache_key(method: str, params: dict[str, Any]) -> CacheKey | None:
         return None  # It cannot be sent either, and sending it says why.
 
 
+def bare_key(method: str) -> CacheKey:
+    """What the answer to a request without parameters is kept under, as is a list as a whole."""
+    return method, b"{}"
+
+
 def lifetime(result: dict[str, Any], revision: Revision, default: float, longest: float) -> float:
     """How many seconds ``result`` is fresh.
 

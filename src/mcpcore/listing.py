@@ -1,8 +1,8 @@
 """A list is read page by page, some of them from the cache.
 
 Each page is kept by itself, for as long as it says (2026-07-28, "Caching", Interaction with Pagination).  Only a whole
-list can be shared between identities, and only if each of its pages says that it is public: half a public list is
-nobody's but its reader's.
+list can be shared: by processes, in the name of the identity that read it, and by identities, if each of its pages says
+that it is public.  Half a public list is nobody's but its reader's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mcpcore import rpc
 from mcpcore.cached_requests import Source
 from mcpcore.errors import RemoteProtocolError, RpcError
-from mcpcore.freshness import CacheMode, is_public
+from mcpcore.freshness import CacheMode, bare_key, is_public
 from mcpcore.response_cache import Asked, Entry
 from mcpcore.shared_store import share
 
@@ -51,7 +51,7 @@ def _read(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]
         results += answers[-1].results
         cursor = results[-1].get("nextCursor")
         if not isinstance(cursor, str) or not cursor:
-            yield from _publish(call, method, answers, asked)
+            yield from _share(call, method, answers, asked)
             return results
         if cursor in cursors:
             raise RemoteProtocolError("the pages of the list lead back to one that was read already")
@@ -69,25 +69,32 @@ def _page(call: Call, method: str, params: dict[str, Any], mode: CacheMode, befo
         raise
 
 
-def _publish(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:
-    """Keep a whole list for every identity, if the user allows it and every page of it is public."""
-    state, verdict = call.state, call.state.verdict
+def _share(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:
+    """Let others have a list: the same identity in other processes and, if it is public, every identity."""
+    state, verdict, entry = call.state, call.state.verdict, _whole(answers)
     is_news = any(answer.source is Source.SERVER for answer in answers)
-    if not state.caching.share_public or verdict is None or not is_news:
+    if verdict is None or entry is None or not is_news:
         return
-    entry = _whole(answers, verdict)
-    key, now = (method, b"{}"), state.partitions.now()
-    if entry is None or not call.may_keep or state.public.is_outdated(key, entry.fetched):
-        return
-    if state.public.keep(key, entry, Asked(asked.generation, entry.fetched), now):
-        yield from share(call, state.public, verdict.revision, key, entry)
-
-
-def _whole(answers: list[Answer], verdict: Verdict) -> Entry | None:
-    """A list in one piece, or None if a part of it is not for everybody, or not to be kept."""
-    entries = [answer.entry for answer in answers if answer.entry is not None]
+    own = call.partition.cache
+    if not own.is_outdated(bare_key(method), entry.fetched):
+        yield from share(call, own, verdict.revision, method, entry)
     results = [result for answer in answers for result in answer.results]
-    if len(entries) < len(answers) or not all(is_public(result, verdict.revision) for result in results):
+    if state.caching.share_public and all(is_public(result, verdict.revision) for result in results):
+        yield from _publish(call, verdict, method, entry, asked)
+
+
+def _publish(call: Call, verdict: Verdict, method: str, entry: Entry, asked: Asked) -> Flow[None]:
+    """Keep a public list for every identity, unless a part of it is older than the last change."""
+    public, key, now = call.state.public, bare_key(method), call.state.partitions.now()
+    since = Asked(asked.generation, entry.fetched)
+    if not public.is_outdated(key, entry.fetched) and public.keep(key, entry, since, now):
+        yield from share(call, public, verdict.revision, method, entry)
+
+
+def _whole(answers: list[Answer]) -> Entry | None:
+    """A list in one piece, or None if a part of it is not to be kept."""
+    entries = [answer.entry for answer in answers if answer.entry is not None]
+    if len(entries) < len(answers):
         return None
     pages = tuple(page for entry in entries for page in entry.pages)
     return Entry(pages, min(entry.fetched for entry in entries), min(entry.expires for entry in entries))

@@ -18,6 +18,7 @@ from attrs import define, field
 
 from mcpcore.errors import McpError
 from mcpcore.flights import fly
+from mcpcore.freshness import bare_key
 from mcpcore.http_sse import ensure_stream
 from mcpcore.jsonrpc import ErrorResponse, Response
 from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, is_complete, read_discovery, supported_versions
@@ -162,7 +163,7 @@ class Search:
             return None
         if isinstance(answer, Response) and is_complete(answer.result):
             call.told = read_discovery(answer.result)
-            call.keep(revision, (DISCOVER, b"{}"), answer.result, asked)
+            call.keep(revision, bare_key(DISCOVER), answer.result, asked)
         self._advance(NegotiationEvent.MODERN_PROOF)
         return revision
 

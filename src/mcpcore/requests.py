@@ -314,20 +314,22 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
 def _forget_changed(call: Call, change: Change) -> Flow[None]:
     """Drop what is kept of answers that a server says have changed: this identity's, and the public ones."""
     state, now = call.state, call.state.partitions.now()
-    stale = [(cache, cache.invalidate(change, now)) for cache in (call.partition.cache, state.public)]
+    caches = (call.partition.cache, state.public)
+    # All of it before the first command, which may let us wait, or be the call's last.
+    for cache in caches:
+        cache.invalidate(change, now)
     if state.verdict is not None:
-        # A store may let us wait, or the call may end: by then nothing stale must be left here.
-        for cache, keys in stale:
-            yield from withdraw(call, cache, state.verdict.revision, keys, change.methods)
+        for cache in caches:
+            yield from withdraw(call, cache, state.verdict.revision, change.methods)
 
 
 def _forget_answers(call: Call) -> Flow[None]:
     """Drop what this identity was told, because the server no longer lets it in."""
     state, partition = call.state, call.partition
     partition.mirrored.clear()
-    stale = partition.cache.clear(state.partitions.now())
+    partition.cache.clear(state.partitions.now())
     if state.verdict is not None:
-        yield from withdraw(call, partition.cache, state.verdict.revision, stale)
+        yield from withdraw(call, partition.cache, state.verdict.revision)
 
 
 def _reply(call: Call, outbound: Outbound, request: Request) -> Flow[None]:

@@ -171,29 +171,19 @@ class ResponseCache:
         if (entry := self._entries.pop(key, None)) is not None:
             self._budget.remove(entry)
 
-    def invalidate(self, change: Change, now: float) -> list[CacheKey]:
-        """Drop what ``change`` makes stale.
-
-        :returns: where it was kept.
-        """
+    def invalidate(self, change: Change, now: float) -> None:
+        """Drop what ``change`` makes stale."""
         self.generation += 1
         self._changed.update(dict.fromkeys(change.methods, now))
-        stale = [key for key in self._entries if change.concerns(key)]
-        for key in stale:
+        for key in [key for key in self._entries if change.concerns(key)]:
             self.discard(key)
-        return stale
 
-    def clear(self, now: float) -> list[CacheKey]:
-        """Drop everything.
-
-        :returns: where it was kept.
-        """
+    def clear(self, now: float) -> None:
+        """Drop everything."""
         self.generation += 1
         self._cleared = now
-        keys = list(self._entries)
-        for key in keys:
+        for key in list(self._entries):
             self.discard(key)
-        return keys
 
     def is_outdated(self, key: CacheKey, fetched: float) -> bool:
         """Whether an answer that was asked for elsewhere at that time may be older than what this cache was told."""

@@ -5,6 +5,9 @@ that the core asks by commands and never sees.  What is put there is found only 
 same endpoint and the same configuration, and only on behalf of the same identity: all of that goes into the name, which
 is a keyed digest and tells nothing (see :mod:`mcpcore.digests`).
 
+Only what can be withdrawn by name is put there: lists as a whole, and what discovery tells.  A page of a list, or what
+was read of a resource, could be under any cursor or URI, and a change would leave it behind.
+
 The store is a help and never an authority.  What comes from it is checked like anything from the network, and counts
 for nothing if this client knows of a change, or of a refusal, since it was fetched.
 """
@@ -16,19 +19,18 @@ from typing import TYPE_CHECKING, Any
 from mcpcore import jsonrpc
 from mcpcore.commands import StoreDelete, StoreGet, StorePut
 from mcpcore.errors import LimitExceeded, RemoteProtocolError
-from mcpcore.freshness import CACHEABLE, READ
+from mcpcore.freshness import CACHEABLE, READ, bare_key
 from mcpcore.response_cache import Asked, Entry
 from mcpcore.revisions import REVISIONS, Era
 from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
 from mcpcore.state import Transport, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable
+    from collections.abc import Collection, Generator
     from typing import TypeAlias, TypeVar
 
     from mcpcore.call import Call
     from mcpcore.commands import Command, StoredEntry
-    from mcpcore.freshness import CacheKey
     from mcpcore.response_cache import ResponseCache
     from mcpcore.revisions import Revision
     from mcpcore.state import ClientState
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
 _PUBLIC = b"public"  # No partition's key, which has 32 bytes.
 
 
-def recall(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> Flow[Entry | None]:
+def recall(call: Call, cache: ResponseCache, revision: Revision, method: str) -> Flow[Entry | None]:
     """What the store holds of ``cache``, kept there from now on; None if that is nothing, or nothing usable."""
-    state = call.state
-    name, generation = _entry_name(call, cache, revision, key), cache.generation
+    state, key = call.state, bare_key(method)
+    name, generation = _entry_name(call, cache, revision, method), cache.generation
     if name is None:
         return None
     stored: StoredEntry | None = yield StoreGet(name)
@@ -78,25 +80,18 @@ def _read_object(state: ClientState, stored: StoredEntry) -> dict[str, Any]:
         return {}
 
 
-def share(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey, entry: Entry) -> Flow[None]:
+def share(call: Call, cache: ResponseCache, revision: Revision, method: str, entry: Entry) -> Flow[None]:
     """Put an answer of ``cache`` into the store."""
-    name, now = _entry_name(call, cache, revision, key), call.state.partitions.now()
+    name, now = _entry_name(call, cache, revision, method), call.state.partitions.now()
     if name is not None:
         latency = repr(now - entry.fetched).encode()  # How much longer ago it was asked for than it is put there.
         value = b'{"latency":' + latency + b',"pages":[' + b",".join(entry.pages) + b"]}"
         yield StorePut(name, value, entry.expires - now)
 
 
-def withdraw(
-    call: Call, cache: ResponseCache, revision: Revision, keys: Iterable[CacheKey], methods: Collection[str] = CACHEABLE
-) -> Flow[None]:
-    """Remove answers of ``cache`` from the store.
-
-    :param keys: under which they were kept here.
-    :param methods: whose first pages other clients may have put there besides.
-    """
-    all_keys = dict.fromkeys((*keys, *((method, b"{}") for method in sorted(methods) if method != READ)))
-    names = [_entry_name(call, cache, revision, key) for key in all_keys]
+def withdraw(call: Call, cache: ResponseCache, revision: Revision, methods: Collection[str] = CACHEABLE) -> Flow[None]:
+    """Remove answers of ``cache`` from the store, whoever put them there."""
+    names = [_entry_name(call, cache, revision, method) for method in sorted(methods) if method != READ]
     if present := tuple(name for name in names if name is not None):
         yield StoreDelete(present)
 
@@ -130,12 +125,12 @@ def share_verdict(state: ClientState, verdict: Verdict) -> Flow[None]:
         yield StorePut(_verdict_name(state), value, state.limits.shared_verdict)
 
 
-def _entry_name(call: Call, cache: ResponseCache, revision: Revision, key: CacheKey) -> bytes | None:
+def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: str) -> bytes | None:
     """Where an answer of ``cache`` is in the store; None if there is no store, or no identity to keep it for."""
     owner = _PUBLIC if cache is call.state.public else call.partition.key
     if owner is None or not call.state.caching.shared_store:
         return None
-    method, params = key
+    method, params = bare_key(method)
     return call.state.partitions.digester.digest(
         b"stored answer", *_configuration(call.state), revision.name.encode(), owner, method.encode(), params
     )
