@@ -29,6 +29,7 @@ class Redis:
     program: str
     path: Path
     _process: subprocess.Popen[str] | None = field(default=None, init=False)
+    _killer: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
@@ -39,6 +40,9 @@ class Redis:
         options = ["--port", "0", "--unixsocket", str(self.path), "--save", "", "--dir", str(self.path.parent)]
         command = [self.program, *options]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        # Kills it once its own standard input ends, so it never outlives the tests, however they end.
+        killer = ["sh", "-c", 'read _; kill -9 "$0"', str(self._process.pid)]
+        self._killer = subprocess.Popen(killer, stdin=subprocess.PIPE)
         assert self._process.stdout is not None
         log = []
         for line in self._process.stdout:
@@ -61,10 +65,10 @@ class Redis:
 
     def kill(self) -> None:
         """End it as a machine does that loses its power."""
-        if self._process is not None:
-            self._process.kill()
+        if self._process is not None and self._killer is not None:
+            self._killer.communicate()
             self._process.communicate()
-            self._process = None
+            self._process = self._killer = None
 
 
 @contextmanager
