@@ -23,6 +23,7 @@ import attrs
 
 from mcpcore import commands, errors, transitions
 from mcpcore.limits import Limits
+from mcpcore.statistics import Statistics
 
 DOCS = Path(__file__).resolve().parent
 
@@ -96,7 +97,19 @@ def _commands() -> str:
     return _table(("Command", "Answered by"), [(name, _flow(answer)) for name, answer in rows])
 
 
-_PRODUCERS: dict[str, Callable[[], str]] = {"limits": _limits, "errors": _errors, "commands": _commands}
+def _statistics() -> str:
+    """What a client tells about itself in numbers."""
+    meanings = dict(_IVAR.findall(inspect.getdoc(Statistics) or ""))
+    rows = [(f"`{field.name}`", _flow(meanings[field.name])) for field in attrs.fields(Statistics)]
+    return _table(("Field", "What it tells"), rows)
+
+
+_PRODUCERS: dict[str, Callable[[], str]] = {
+    "limits": _limits,
+    "errors": _errors,
+    "commands": _commands,
+    "statistics": _statistics,
+}
 
 
 def _attribute_docstrings(cls: type) -> dict[str, str]:
@@ -120,7 +133,7 @@ def _flow(text: str) -> str:
 def _amount(name: str, value: int | float) -> str:
     """A default for people to read: 16 MiB instead of 16777216."""
     if not name.endswith("_bytes"):
-        return f"{value:,} s" if isinstance(value, float) else f"{value:,}"
+        return f"{value:,g} s" if isinstance(value, float) else f"{value:,}"
     return f"{value / 1024 / 1024:g} MiB" if value >= 1024 * 1024 else f"{value / 1024:g} KiB"
 
 

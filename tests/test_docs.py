@@ -56,6 +56,7 @@ def test_every_table_of_the_code_is_on_a_page() -> None:
     assert GENERATE["parts"](text_of("docs/limits.md")) == ["limits"]
     assert GENERATE["parts"](text_of("docs/errors.md")) == ["errors"]
     assert GENERATE["parts"](text_of("docs/pure-core.md")) == ["commands"]
+    assert GENERATE["parts"](text_of("docs/caching.md")) == ["statistics"]
 
 
 def leads_somewhere(page: str, target: str, anchor: str) -> bool:
