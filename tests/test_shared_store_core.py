@@ -9,6 +9,7 @@ import pytest
 from support.caching import (
     NOBODY,
     Results,
+    answer_anything,
     as_user,
     asked,
     by,
@@ -150,14 +151,58 @@ def test_an_answer_that_is_not_kept_is_not_put_there(ttl: object) -> None:
     assert puts(world) == []
 
 
-def test_each_page_is_shared_by_itself() -> None:
-    book = pages(first=listing("a", cursor="2"), **{"2": listing("b")})
+def test_a_list_is_shared_as_a_whole_for_as_long_as_each_of_its_pages_is_fresh() -> None:
+    book = pages(first=listing("a", ttl=30_000, cursor="2"), **{"2": listing("b", ttl=10_000)})
     one = stored_world(results=book)
     listed(one, ALICE)
-    assert len({put.key for put in puts(one)}) == 2
+    (put,) = puts(one)
+    assert put.ttl == 10.0
+    assert [page["tools"][0]["name"] for page in json.loads(put.value)["pages"]] == ["a", "b"]
     other = stored_world(results=book, shelf=one.shelf)
-    assert listed(other, ALICE) == ["a", "b"]
-    assert asked(other) == 0
+    for _ in range(2):
+        assert listed(other, ALICE) == ["a", "b"]
+    assert (asked(other), kept(other)) == (0, 1)
+
+
+def test_a_list_is_put_there_again_when_a_page_of_it_had_to_be_fetched_anew() -> None:
+    world = stored_world(results=pages(first=listing("a", cursor="2"), **{"2": listing("b", ttl=10_000)}))
+    listed(world, ALICE)
+    clock_of(world).now += 10
+    world.shelf.is_dead = True
+    listed(world, ALICE)
+    first, second = puts(world)
+    assert (asked(world), first.key, second.ttl) == (3, second.key, 10.0)
+    assert json.loads(second.value)["latency"] == 10.0  # as old as its oldest page
+
+
+@pytest.mark.parametrize("ttl", [0, 60_000])
+def test_half_a_list_is_not_put_there(ttl: int) -> None:
+    book = pages(first=listing("a", cursor="2"), **{"2": listing("b", ttl=ttl)})
+    world = stored_world(results=book)
+    for params in ({}, {"cursor": "2"}):
+        world.run(world.client.request("tools/list", params, context=ALICE))
+    assert world.shelf.commands == []
+    if not ttl:
+        listed(world, ALICE)
+        assert puts(world) == []
+
+
+def test_what_is_read_of_resources_is_not_put_there() -> None:
+    world = stored_world(results=answer_anything)
+    world.run(world.client.request("resources/read", {"uri": "a"}, context=ALICE))
+    assert (kept(world), world.shelf.commands) == (1, [])
+
+
+def test_what_a_server_tells_about_itself_is_shared_by_identity() -> None:
+    def server(request: SendRequest) -> Answer:
+        return result_reply(request, {**DISCOVERY, "instructions": f"for {user_of(request)}", "ttlMs": 60_000})
+
+    shelf = Shelf()
+    worlds = [searching(server, shelf, protocol_version=MODERN, get_headers=as_user) for _ in range(2)]
+    for world in worlds:
+        for context, name in ((ALICE, "alice"), (BOB, "bob")):
+            assert world.run(world.client.open(context=context)).instructions == f"for {name}"
+    assert [len(world.sent) for world in worlds] == [2, 0]
 
 
 def test_a_public_list_is_shared_by_clients_that_share_public_lists() -> None:
@@ -186,23 +231,20 @@ def test_finding_a_list_is_no_reason_to_put_it_there_again() -> None:
 # Names.
 
 
-def name_of(method: str = "tools/list", params: Any = None, context: CallContext = ALICE, **options: Any) -> bytes:
+def name_of(context: CallContext = ALICE, *, what: str = "list_tools", **options: Any) -> bytes:
     """Under which name a client with these options looks for an answer."""
-    era = options.pop("era", "modern")
     url = options.pop("url", None)
-    world = stored_world(era, **options)
+    world = stored_world(options.pop("era", "modern"), **options)
     if url is not None:
         world.client = Client(
             url, get_headers=as_user, clock=Clock(), protocol_version=MODERN, digest_key=KEY, shared_store=True
         )
-    play = world.play(world.client.request(method, params, context=context))
-    return play.until(StoreGet).key
+    return world.play(getattr(world.client, what)(context=context)).until(StoreGet).key
 
 
 def test_equal_questions_of_equal_clients_have_equal_names() -> None:
     assert name_of() == name_of()
-    assert name_of("resources/read", {"uri": "a", "b": 1}) == name_of("resources/read", {"b": 1, "uri": "a"})
-    assert name_of(context=NOBODY) == name_of(context=CallContext(request_headers={"x-user": "alice", "x-other": "1"}))
+    assert name_of(NOBODY) == name_of(CallContext(request_headers={"x-user": "alice", "x-other": "1"}))
     assert name_of(headers={"X-A": "1"}) == name_of(headers={"x-a": "1", "User-Agent": "other"})
     assert name_of(limits=Limits(cache_age=5.0), client_info={"name": "n", "version": "1"}) == name_of()
 
@@ -219,13 +261,11 @@ def test_a_name_differs_with_every_part_of_the_question() -> None:
         name_of(headers={"X-A": "1"}),
         name_of(headers={"X-A": "2"}),
         name_of(auth_token="1"),
-        name_of(context=BOB),
-        name_of(context=NOBODY),
-        name_of(context=by("bob")),
+        name_of(BOB),
+        name_of(NOBODY),
+        name_of(by("bob")),
         name_of(digest_key=b"another secret of a store"),
-        name_of(params={"cursor": "1"}),
-        name_of(params={"cursor": "2"}),
-        name_of("prompts/list"),
+        name_of(what="open"),
     ]
     assert len(set(differing)) == len(differing)
     assert {len(name) for name in differing} == {32}
@@ -403,7 +443,7 @@ def test_what_is_no_longer_true_is_removed_from_the_store(era: str, name: str) -
     assert len(world.shelf.entries) == 2
     world.play(world.client.call_tool(name, context=ALICE)).end()
     (left,) = world.shelf.entries
-    assert left == name_of(context=BOB, era=era)
+    assert left == name_of(BOB, era=era)
 
 
 def test_what_others_put_there_is_removed_although_it_is_not_here() -> None:
@@ -424,20 +464,12 @@ def test_a_change_removes_the_public_list_too() -> None:
     assert list(world.shelf.entries) == [name_of()]
 
 
-def test_an_updated_resource_is_removed_where_it_was_kept() -> None:
-    def answer(request: SendRequest) -> Any:
-        is_read = request.rpc_method == "resources/read"
-        return {"contents": [], "ttlMs": 60_000} if is_read else changing(request)
-
-    world = stored_world(results=answer)
-    for uri in ("a", "b"):
-        world.run(world.client.request("resources/read", {"uri": uri}, context=ALICE))
+def test_an_updated_resource_is_nothing_to_a_store() -> None:
+    world = stored_world(results=changing)
+    listed(world, ALICE)
     world.shelf.commands.clear()
     world.run(world.client.call_tool("update", context=ALICE))
-    assert list(world.shelf.entries) == [name_of("resources/read", {"uri": "b"})]
-    assert len(world.shelf.commands) == 1
-    world.run(world.client.call_tool("update", context=BOB))
-    assert len(world.shelf.commands) == 1  # nothing of his was there
+    assert world.shelf.commands == []
 
 
 def test_an_invisible_identity_removes_nothing() -> None:
@@ -617,7 +649,7 @@ def test_clients_of_different_servers_or_transports_do_not_believe_one_another()
     assert world.play(world.client.open(context=ALICE)).until(StoreGet).key == asked_for[0]
 
 
-def test_what_a_server_told_about_itself_while_it_was_searched_for_is_not_put_there() -> None:
+def test_what_a_server_told_while_it_was_searched_for_is_not_put_there() -> None:
     def server(request: SendRequest) -> Answer:
         return result_reply(request, {**DISCOVERY, "ttlMs": 60_000})
 
