@@ -37,12 +37,12 @@ class Era:
     has_sessions: bool
 
 
-ERAS = {"modern": Era(None, 0.0, False), "handshake": Era("2025-11-25", 60.0, True)}
+ERAS = {"modern": Era(None, 0.0, False), "handshake": Era("2025-11-25", 3600.0, True)}
 
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    with starting("private") as wait_until_started:
+    with starting("private", "3600") as wait_until_started:
         yield wait_until_started()
 
 

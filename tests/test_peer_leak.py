@@ -31,7 +31,7 @@ current_user: ContextVar[str] = ContextVar("current_user")
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    with starting("private") as wait_until_started:
+    with starting("private", "60") as wait_until_started:
         yield wait_until_started()
 
 

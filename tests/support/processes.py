@@ -25,9 +25,9 @@ TESTS = Path(__file__).parents[1]
 
 
 @contextmanager
-def starting(module: str) -> Iterator[Callable[[], str]]:
+def starting(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
     """A server that runs for the length of the block, as a function that waits for it and returns its origin."""
-    command = [sys.executable, "-m", f"support.servers.{module}"]
+    command = [sys.executable, "-m", f"support.servers.{module}", *arguments]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile("w+") as complaints,

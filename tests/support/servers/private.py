@@ -1,10 +1,12 @@
 """A server of the official SDK that shows each user tools of their own, at ``/mcp``.
 
-Who somebody is, it takes from the token of each single request.  Its lists are fresh for a minute, and private.
+Who somebody is, it takes from the token of each single request.  Its lists are private, and fresh for as many seconds
+as its first argument says.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import mcp_types as types
@@ -34,12 +36,7 @@ async def call_tool(context: ServerRequestContext[Any, Any], params: Any) -> typ
     return types.CallToolResult(content=[types.TextContent(type="text", text=user_of(context))])
 
 
-server = Server(
-    "private",
-    on_list_tools=list_tools,
-    on_call_tool=call_tool,
-    cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
-)
-
 if __name__ == "__main__":
+    hint = CacheHint(ttl_ms=int(sys.argv[1]) * 1000, scope="private")
+    server = Server("private", on_list_tools=list_tools, on_call_tool=call_tool, cache_hints={"tools/list": hint})
     run(server.streamable_http_app())
