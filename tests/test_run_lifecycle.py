@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 from mcpcore import (
     CallContext,
+    DeadlineExceeded,
     HttpStatusError,
     Limits,
     LocalProtocolError,
@@ -115,6 +116,54 @@ async def test_each_server_has_its_own_timeout(kind: str, autojump_clock: MockCl
             [(server, reason)] = run.skipped
             assert server == "ten"
             assert reason.endswith("no answer within 10 s")
+
+
+@pytest.mark.trio
+@by_kind
+async def test_a_required_server_that_is_slow_ends_the_run(kind: str, autojump_clock: MockClock) -> None:
+    servers = {name: server_of(ERA_OF_KIND[kind], echo_headers) for name in ("one", "two")}
+    servers["two"].script("tools/list", hang)
+    async with placed(**servers) as place:
+        configs = [place.config("one", kind), place.config("two", kind, required=True, timeout=10)]
+        with pytest.raises(DeadlineExceeded, match="no answer within 10 s"):
+            await place.run(*configs).__aenter__()
+        await goodbyes_said(servers)
+
+
+@pytest.mark.trio
+@by_kind
+async def test_a_call_has_the_timeout_of_its_server_unless_it_says_otherwise(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    server = server_of(ERA_OF_KIND[kind])
+
+    @server.tool()
+    async def slow(arguments: dict[str, Any], request: ReceivedRequest) -> str:
+        await anyio.sleep(12)
+        return "done"
+
+    async with placed(one=server) as place, place.run(place.config("one", kind, timeout=10)) as run:
+        with pytest.raises(DeadlineExceeded, match="no answer within 10 s"):
+            await run.call_tool("slow")
+        with pytest.raises(DeadlineExceeded, match="no answer within 5 s"):
+            await run.call_tool("slow", timeout=5)
+        for timeout in (15, None):
+            assert (await run.call_tool("slow", timeout=timeout)).text == "done"
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("kind", ["http", "auto"])
+async def test_a_list_that_is_given_up_is_cancelled_and_its_session_ended_at_once(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    servers = {name: server_of("handshake", echo_headers) for name in ("one", "two")}
+    servers["one"].script("tools/list", hang)
+    async with placed(**servers) as place, place.run(*place.configs(kind)) as run:
+        assert [skipped.server for skipped in run.skipped] == ["one"]
+        await servers["one"].journal.wait_for("DELETE")
+        assert len(servers["one"].journal.requests("notifications/cancelled")) == 1
+        assert len(servers["two"].journal.requests("DELETE")) == 0
+    assert all(len(server.journal.requests("DELETE")) == 1 for server in servers.values())
 
 
 @pytest.mark.trio

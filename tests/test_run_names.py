@@ -9,7 +9,7 @@ from itertools import groupby
 
 import anyio
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.adapters import server_of
 from support.runs import names, placed, tools_named
@@ -174,6 +174,7 @@ def unique(servers: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     return list(zip(taken, [tools for _, tools in servers], strict=True))
 
 
+@settings(deadline=None)
 @given(SERVERS)
 @example([("a", ["x"]), ("b", ["x", "b__x"]), ("b", ["x"])])
 def test_names_follow_the_rule_and_every_call_arrives(servers: list[tuple[str, list[str]]]) -> None:

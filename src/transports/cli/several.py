@@ -29,7 +29,10 @@ def list_all(servers: Iterable[ServerConfig], timeout: float, as_json: bool) -> 
         async with open_run([evolve(server, timeout=timeout) for server in servers]) as run:
             return run
 
-    run = run_on("asyncio", visit)
+    return _show(run_on("asyncio", visit), as_json)
+
+
+def _show(run: Run, as_json: bool) -> ExitCode:
     if as_json:
         click.echo(as_ascii(_described(run)))
     elif run.tools:
