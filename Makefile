@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN = $(PYTHON) .ci/bootstrap.py
 
-.PHONY: demo test check docs bench conformance lock
+.PHONY: demo test check docs bench conformance walk lock
 demo test:
 	$(RUN) $@
 check:
@@ -14,6 +14,11 @@ bench:
 	$(RUN) run python -m tests.bench
 conformance:
 	$(RUN) run python -m pytest tests/conformance
+# Steps by chance through tests/model; the same SEED takes the same ones.
+walk: N ?= 100000
+walk: SEED ?= 1
+walk:
+	$(RUN) run python -m tests.model $(N) $(SEED)
 
 # Needs uv. Takes the newest of everything that pyproject.toml allows.
 lock:
