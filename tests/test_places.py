@@ -422,6 +422,26 @@ def test_who_was_told_of_a_stream_that_has_ended_since_waits_on() -> None:
     check_nothing_is_left(world)
 
 
+def test_who_was_told_of_a_stream_that_has_ended_and_whose_place_is_anothers_waits_on() -> None:
+    world = sse(1, "tools/call")
+    busy = [pending(world, user("busy"))]
+    leader = waiting_to_open(world, user("a"))
+    one, other = (waiting_to_open(world, user("a")) for _ in range(2))
+    assert leader.cancel() is None
+    one.until_blocked()
+    between = waiting_to_open(world, user("b"))
+    other.until_blocked()
+    end(world, busy)
+    one.until(SendRequest, rpc_method="ping")
+    world.streams[-1].receive_end()
+    assert isinstance(one.fail(), TransportError)
+    other.until_blocked()
+    between.finish()
+    other.finish()
+    assert owners(world) == ["a"]
+    check_nothing_is_left(world)
+
+
 def test_of_two_streams_that_are_opened_at_once_the_first_is_kept_while_it_lasts() -> None:
     world, busy, (one, other) = both_waiting(2)
     end(world, busy)
