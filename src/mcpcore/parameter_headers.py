@@ -17,7 +17,7 @@ from attrs import frozen
 from mcpcore.errors import RemoteProtocolError
 from mcpcore.header_fields import is_token
 from mcpcore.metadata import encode_header_value
-from mcpcore.shapes import as_list, as_object, as_text
+from mcpcore.shapes import as_list, as_object, as_text, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,11 +71,13 @@ def _annotated(
             continue
         if keyword in _MAPS_OF_SCHEMAS:
             for name, inner in (as_object(value) or {}).items():
-                reachable = path is not None and keyword == "properties"
-                yield from _annotated(as_object(inner) or {}, (*path, name) if reachable and path is not None else None)
+                if is_object(inner):
+                    is_reachable = path is not None and keyword == "properties"
+                    yield from _annotated(inner, (*path, name) if is_reachable and path is not None else None)
         else:
             for inner in as_list(value) or (value,):
-                yield from _annotated(as_object(inner) or {}, None)
+                if is_object(inner):
+                    yield from _annotated(inner, None)
 
 
 def mirrored_arguments(
