@@ -77,7 +77,7 @@ def test_a_store_needs_a_secret_that_others_can_have() -> None:
 # What several clients share.
 
 
-@each_era
+@over_streamable_http
 @pytest.mark.parametrize("context", [ALICE, NOBODY], ids=["principal", "nobody"])
 def test_what_one_client_was_told_another_client_finds(era: str, context: CallContext) -> None:
     one = stored_world(era)
@@ -98,6 +98,12 @@ def test_identities_share_nothing_through_the_store(era: str) -> None:
     for context in (BOB, NOBODY, by("bob")):
         assert listed(other, context) == [f"tool of {context.request_headers['x-user']}"]
     assert asked(other) == 3
+
+
+def test_what_came_over_http_sse_is_not_put_there() -> None:
+    world = stored_world("HTTP+SSE")
+    listed(world, ALICE)
+    assert (kept(world), world.shelf.commands) == (1, [])
 
 
 def test_an_invisible_identity_asks_no_store() -> None:

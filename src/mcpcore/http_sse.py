@@ -304,7 +304,6 @@ def _connect(call: Call, request: Outbound, revision: Revision, resolution: Reso
     state, partition = call.state, call.partition
 
     def note(change: Change) -> None:
-        """Other clients of a shared store are not told: a reader asks nothing, it only moves bytes."""
         for cache in (partition.cache, state.public):
             cache.invalidate(change, state.partitions.now())
 

@@ -5,8 +5,9 @@ that the core asks by commands and never sees.  What is put there is found only 
 same endpoint and the same configuration, and only on behalf of the same identity: all of that goes into the name, which
 is a keyed digest and tells nothing (see :mod:`mcpcore.digests`).
 
-Only what can be withdrawn by name is put there: lists as a whole, and what discovery tells.  A page of a list, or what
-was read of a resource, could be under any cursor or URI, and a change would leave it behind.
+Only what can be withdrawn is put there: lists as a whole, and what discovery tells.  A page of a list, or what was read
+of a resource, could be under any cursor or URI, and a change would leave it behind.  Nor is anything put there that came
+over HTTP+SSE: the reader of a stream, which may be told of a change, moves bytes and asks nothing.
 
 The store is a help and never an authority.  What comes from it is checked like anything from the network, and counts
 for nothing if this client knows of a change, or of a refusal, since it was fetched.
@@ -126,13 +127,15 @@ def share_verdict(state: ClientState, verdict: Verdict) -> Flow[None]:
 
 
 def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: str) -> bytes | None:
-    """Where an answer of ``cache`` is in the store; None if there is no store, or no identity to keep it for."""
-    owner = _PUBLIC if cache is call.state.public else call.partition.key
-    if owner is None or not call.state.caching.shared_store:
+    """Where an answer of ``cache`` is in the store; None if it has no place there."""
+    state = call.state
+    owner = _PUBLIC if cache is state.public else call.partition.key
+    is_on_stream = state.verdict is not None and state.verdict.http_sse
+    if owner is None or is_on_stream or not state.caching.shared_store:
         return None
     method, params = bare_key(method)
-    return call.state.partitions.digester.digest(
-        b"stored answer", *_configuration(call.state), revision.name.encode(), owner, method.encode(), params
+    return state.partitions.digester.digest(
+        b"stored answer", *_configuration(state), revision.name.encode(), owner, method.encode(), params
     )
 
 
