@@ -6,8 +6,8 @@ same endpoint and the same configuration, and only on behalf of the same identit
 is a keyed digest and tells nothing (see :mod:`mcpcore.digests`).
 
 Only what can be withdrawn is put there: lists as a whole, and what discovery tells.  A page of a list, or what was read
-of a resource, could be under any cursor or URI, and a change would leave it behind.  Nor is anything put there that came
-over HTTP+SSE: the reader of a stream, which may be told of a change, moves bytes and asks nothing.
+of a resource, could be under any cursor or URI, and a change would leave it behind.  Nor is anything put there that
+came over HTTP+SSE: the reader of a stream, which may be told of a change, moves bytes and asks nothing.
 
 The store is a help and never an authority.  What comes from it is checked like anything from the network, and counts
 for nothing if this client knows of a change, or of a refusal, since it was fetched.
