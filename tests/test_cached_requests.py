@@ -190,6 +190,19 @@ def test_before_there_were_hints_the_user_says_for_how_long(era: str) -> None:
     assert asked_at(0.0, 0.0, 0.0) == 2
 
 
+@pytest.mark.parametrize("era", ["handshake", "HTTP+SSE"])
+def test_where_nothing_is_ever_kept_there_is_nothing_to_miss_and_nobody_to_wait_for(era: str) -> None:
+    world = world_in(era, default_ttl=0.0)
+    world.run(world.client.open(context=ALICE))
+    plays = [world.play(world.client.list_tools(context=ALICE)) for _ in range(2)]
+    for play in plays:
+        play.until(SendRequest, rpc_method=LIST)
+    for play in plays:
+        play.finish()
+    statistics = world.client.statistics()
+    assert (asked(world), statistics.cache_hits, statistics.cache_misses) == (2, 0, 0)
+
+
 @pytest.mark.parametrize("default_ttl", [-1.0, float("nan")])
 def test_a_default_that_is_no_time_is_refused(default_ttl: float) -> None:
     with pytest.raises(ConfigurationError, match="default_ttl is a number of seconds, 0 or more"):

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from support.caching import (
     NOBODY,
+    as_user,
     asked,
     by,
     clock_of,
     kept,
     listed,
     listing,
+    modern_with,
     own_list,
     pages,
     telling,
@@ -22,7 +24,8 @@ from support.caching import (
 )
 from support.pure import Reply, headers_of, message_of
 from support.scenes import ALICE, BOB
-from support.stepping import FOUND, World
+from support.shelf import Clock
+from support.stepping import FOUND, SseServer, World, world_of
 
 from mcpcore import CallContext, Limits, ReceiveData, RequestContext
 
@@ -215,6 +218,23 @@ def test_a_change_told_to_one_drops_the_public_list_and_nobody_elses_own() -> No
     # Hers is older than the change, so nobody else is shown it.
     assert listed(world, CAROL) == ["tool of carol"]
     assert listed(world, DAVE) == ["tool of carol"]
+
+
+def test_a_change_told_on_an_event_stream_from_before_the_server_was_modern_counts() -> None:
+    sse, modern = SseServer(), modern_with(public_of_user)
+    speaks: dict[str, Any] = {"now": sse}
+    world = world_of(
+        lambda request: speaks["now"](request), type="auto", share_public=True, clock=Clock(), get_headers=as_user
+    )
+    sse.world = world
+    world.run(world.client.ping(context=ALICE))
+    speaks["now"] = modern
+    listed(world, BOB)
+    clock_of(world).now += 1  # what was fetched in the moment of the discovery may be from before it
+    listed(world, BOB, "refresh")
+    assert listed(world, CAROL) == ["tool of bob"]
+    world.push({"jsonrpc": "2.0", "method": CHANGED})
+    assert listed(world, DAVE) == ["tool of dave"]
 
 
 def test_a_list_asked_for_before_the_change_is_not_shared() -> None:

@@ -10,7 +10,7 @@ import pytest
 from mcpcore import CallContext, RequestContext, SendRequest
 from support.pure import Answer, headers_of, message_of, result_reply, sse_reply
 from support.shelf import Clock
-from support.stepping import DISCOVERY, HANDSHAKE, MODERN, HandshakeServer, SseServer, World, world_of
+from support.stepping import HANDSHAKE, MODERN, HandshakeServer, SseServer, World, modern_server, world_of
 
 each_era = pytest.mark.parametrize("era", ["modern", "handshake", "HTTP+SSE"])
 over_streamable_http = pytest.mark.parametrize("era", ["modern", "handshake"])
@@ -87,8 +87,8 @@ def modern_with(results: Results) -> Callable[[SendRequest], Answer]:
     """A modern server that answers requests with ``results``."""
 
     def answer(request: SendRequest) -> Answer:
-        if request.rpc_method == "server/discover":
-            return result_reply(request, DISCOVERY)
+        if request.method != "POST" or request.rpc_method == "server/discover":
+            return modern_server(request)
         result = results(request)
         return result_reply(request, result) if isinstance(result, Mapping) else result
 

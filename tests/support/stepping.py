@@ -292,6 +292,8 @@ class World:
                 found.append(f"a partition pinned {partition.users} times")
             if partition.opening.flight is not None:
                 found.append("an opening in the air")
+            if partition.cache._runways:
+                found.append("a runway without a flight")
         for stream in self.streams:
             if stream._mailboxes:
                 found.append(f"{len(stream._mailboxes)} mailboxes")
