@@ -23,6 +23,7 @@ from model.model import Violation
 from model.server import Whim
 from model.walk import Advance, Cancel, Pass, Publish, Push, Restart, Start, Walk
 
+from mcpcore import McpError, WaitFor
 from mcpcore.call import Call
 from mcpcore.exchange import Exchange
 from mcpcore.flights import Runway
@@ -290,6 +291,25 @@ def flights_that_never_land(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Runway, "land", lambda self, flight: None)
 
 
+def failures_that_followers_share(patch: pytest.MonkeyPatch) -> None:
+    from mcpcore.flights import fly as real
+
+    failed: dict[Runway, McpError] = {}
+
+    def fly(runway: Runway, look: Any, resolve: Any, lead: Any) -> Iterator[Any]:
+        if runway.flight is not None:
+            yield WaitFor(runway.flight)
+            if runway in failed:
+                raise failed[runway]
+        try:
+            return (yield from real(runway, look, resolve, lead))
+        except McpError as error:
+            failed[runway] = error
+            raise
+
+    patch.setattr("mcpcore.session.fly", fly)
+
+
 def calls_that_stay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Call, "release", lambda self: None)
 
@@ -311,6 +331,8 @@ NOT_MINE = {
     "a header of another's list",
     "an event stream of another",
 }
+CHANGED = {"an answer from before a change", "an answer that a change has overtaken"}
+REFUSED = {"an answer from before a refusal", "an answer that a refusal has overtaken"}
 SPOILT: dict[Callable[[pytest.MonkeyPatch], None], tuple[set[str], dict[str, Any]]] = {
     one_partition_for_all: (NOT_MINE, {}),
     headers_that_tell_nothing: (NOT_MINE, {}),
@@ -328,9 +350,9 @@ SPOILT: dict[Callable[[pytest.MonkeyPatch], None], tuple[set[str], dict[str, Any
     second_attempts_unasked: ({"a second attempt without a 401"}, {}),
     cookies_sent_back: ({"a cookie is on the wire"}, {}),
     answers_that_last: ({"an answer that is stale"}, MODERN),
-    changes_ignored: ({"an answer from before a change"}, MODERN),
-    answers_from_before_a_change_kept: ({"an answer from before a change", "an answer from before a refusal"}, MODERN),
-    refusals_ignored: ({"an answer from before a refusal"}, MODERN),
+    changes_ignored: (CHANGED, MODERN),
+    answers_from_before_a_change_kept: (CHANGED | REFUSED, MODERN),
+    refusals_ignored: (REFUSED, MODERN),
     answers_that_callers_share: (
         {"an answer that somebody has changed", "a call failed of nothing of its own"},
         MODERN,
@@ -338,6 +360,7 @@ SPOILT: dict[Callable[[pytest.MonkeyPatch], None], tuple[set[str], dict[str, Any
     answers_without_bound: ({"too many answers are kept", "the answers that are kept are too large"}, MODERN),
     answers_of_anybodys: ({"a forged answer"}, {"era": "handshake"}),
     flights_that_never_land: ({"operations wait for each other for ever", "something is still in use"}, {}),
+    failures_that_followers_share: ({"a call failed of nothing of its own"}, {"era": "handshake"}),
     calls_that_stay: ({"something is still in use", "too many partitions are kept"}, {"era": "modern"}),
     tokens_kept: ({"a secret of a call that is over is held"}, {}),
 }

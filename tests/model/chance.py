@@ -25,7 +25,7 @@ _BETWEEN_SEARCHES = 500
 def setup_by_chance(dice: Random) -> Setup:
     """Any world."""
     era = dice.choice(("modern", "modern", "handshake", "sse"))
-    store = era != "sse" and dice.random() < 0.4
+    store = dice.random() < 0.4
     return Setup(
         era=era,
         pinned=dice.random() < 0.5,

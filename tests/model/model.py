@@ -24,6 +24,9 @@ from mcpcore import RequestContext, SendRequest
 
 from .callers import CACHEABLE, PAGED, Ask, Caller, Setup
 
+MOST_REQUESTS = 150
+"""How many requests one call may make: pages, attempts, handshakes, answers to the server, and the same once more."""
+
 
 class Violation(AssertionError):
     """Something that must never happen.
@@ -63,6 +66,7 @@ class Call:
     identity: str | None = None
     operations: int = 1
     asked_in_vain: int = 0
+    requests: int = 0
     had_trouble: bool = False
     arrived: Fetch | None = None
     refused: set[bytes] = field(factory=set[bytes])
@@ -92,6 +96,7 @@ class Fetch:
     :ivar asked: at which step it was sent; ``completed``, at which step its answer was read, at time ``received``.
     :ivar key: the cursor or the URI that it named.
     :ivar following: the cursor that its result names.
+    :ivar changes: when, by the time of its answer, it was last said to be stale: see :meth:`Model._changes_of`.
     """
 
     number: int
@@ -105,6 +110,7 @@ class Fetch:
     following: str | None = None
     completed: float = inf
     received: float = inf
+    changes: tuple[int, int, int] = (-1, -1, -1)
 
     @property
     def is_complete(self) -> bool:
@@ -157,6 +163,8 @@ class Model:
 
     def send(self, call: Call, request: SendRequest) -> Fetch:
         """A request goes out."""
+        call.requests += 1
+        self.check(call.requests <= MOST_REQUESTS, "a call that makes requests without end", call)
         headers = {name.decode().lower(): value.decode() for name, value in request.headers}
         self.check(len(headers) == len(request.headers), "a header is on the wire twice", call)
         self.check("cookie" not in headers, "a cookie is on the wire", call)
@@ -221,8 +229,10 @@ class Model:
 
     def complete(self, fetch: Fetch) -> None:
         """An answer was read, or what follows it: from now on it is fresh, for as long as it says."""
-        if not fetch.is_complete and fetch.is_public and fetch.owner is not None:
-            self._public.setdefault((fetch.owner, fetch.method), []).append(fetch)
+        if not fetch.is_complete:
+            fetch.changes = self._changes_of(fetch)
+            if fetch.is_public and fetch.owner is not None:
+                self._public.setdefault((fetch.owner, fetch.method), []).append(fetch)
         fetch.completed, fetch.received = self.step, self.now
 
     # What a call may use and see.
@@ -270,24 +280,34 @@ class Model:
         """What another call fetched is for this one to see, and was not stale when this one began."""
         self.check(self._may_see(call, fetch), "another's answer", call)
         self.counts["answers from the cache"] += 1
+        self.check(self.setup.clock, "an answer from the cache of a client without a clock", call)
         self.check(call.ask.method in CACHEABLE, "an answer that must not be kept", call)
         self.check(fetch.call.cache != "bypass", "an answer that was to be kept from the cache", call)
+        self.check(call.cache == "use", "an answer from the cache, which was not to be used", call)
         if fetch.completed > call.started:
             self.counts["answers of a concurrent call"] += 1
-            return
-        self.check(call.cache == "use", "an answer from the cache, which was not to be used", call)
-        self.check(self.setup.clock, "an answer from the cache of a client without a clock", call)
-        self.check(call.started_at < fetch.received + fetch.ttl, "an answer that is stale", call)
+        else:
+            self.check(call.started_at < fetch.received + fetch.ttl, "an answer that is stale", call)
         if fetch.call.client == call.client:
             self._check_unchanged(call, fetch)
 
     def _check_unchanged(self, call: Call, fetch: Fetch) -> None:
-        whose = fetch.owner if self._is_same_identity(call, fetch) else ""
-        changed = max(self._changed.get((call.client, whose or "", fetch.method, key), -1) for key in (None, fetch.key))
-        self.check(not fetch.asked <= changed < call.started, "an answer from before a change", call)
-        if whose and not self._is_shared(call, fetch):
-            denied = self._denied.get((call.client, whose), -1)
-            self.check(not fetch.asked <= denied < call.started, "an answer from before a refusal", call)
+        """Nothing that made an answer stale came while it was on its way, nor between it and this call."""
+        is_own = self._is_same_identity(call, fetch)
+        before, now = fetch.changes, self._changes_of(fetch)
+        kinds = [("a change", int(not is_own))] if self._is_shared(call, fetch) else [("a change", 0), ("a refusal", 2)]
+        for what, kind in kinds:
+            self.check(before[kind] < fetch.asked, f"an answer that {what} has overtaken", call)
+            self.check(not fetch.asked <= now[kind] < call.started, f"an answer from before {what}", call)
+
+    def _changes_of(self, fetch: Fetch) -> tuple[int, int, int]:
+        """When last something was said to have changed, to its owner or to anybody, and when its owner was refused."""
+        client, owner = fetch.call.client, fetch.owner or ""
+        own, anybodys = (
+            max(self._changed.get((client, whose, fetch.method, key), -1) for key in (None, fetch.key))
+            for whose in (owner, "")
+        )
+        return own, anybodys, self._denied.get((client, owner), -1)
 
     def check_own(self, call: Call, number: int) -> None:
         """A call was told something that only a request of its own can have brought."""

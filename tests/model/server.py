@@ -205,9 +205,9 @@ class Server:
         return Reply(fetch, 202)
 
     def _forge_elsewhere(self, line: Line, request_id: int) -> None:
-        """Answer a request on every stream but the one that its answer belongs to."""
+        """Answer a request on every stream of its client but the one that its answer belongs to."""
         for other in self.lines.values():
-            if other is not line:
+            if other is not line and other.opening.call.client == line.opening.call.client:
                 other.pieces.append(Piece(_event(_progress(request_id, -1))))
                 other.pieces.append(Piece(_event(_response(request_id, _FORGED))))
 

@@ -300,7 +300,10 @@ class Walk:
 
     def _close(self, number: int, client: Client) -> None:
         """Close a client, and say its goodbyes."""
-        for operation in client.close():
+        goodbyes, limits = client.close(), self.setup.limits
+        most = limits.partitions + limits.retired_sessions
+        self.model.check(len(goodbyes) <= most, "too many sessions were remembered to be ended")
+        for operation in goodbyes:
             self._goodbye = self.model.begin(number, CALLERS[0], Ask("the end of a session"), "use")
             self.model.counts["goodbyes"] += 1
             self.play(0, self._goodbye, operation)
