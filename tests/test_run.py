@@ -123,14 +123,14 @@ async def test_a_run_is_opened_once_and_used_while_it_is_open() -> None:
     async with placed(one=Server(tools_named("a"))) as place:
         run = place.run()
         assert (run.tools, run.skipped) == ((), ())
-        with pytest.raises(LocalProtocolError, match="not open"):
+        with pytest.raises(LocalProtocolError, match="the run is not open"):
             await run.call_tool("a")
         async with run:
             await run.call_tool("a")
             with pytest.raises(LocalProtocolError, match="opened once"):
                 await run.__aenter__()
             await run.call_tool("a")
-        with pytest.raises(LocalProtocolError, match="not open"):
+        with pytest.raises(LocalProtocolError, match="the run is not open"):
             await run.call_tool("a")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import anyio
@@ -231,7 +232,7 @@ async def test_a_run_over_streamable_http_may_be_left_by_another_task(carrier: s
         for step in (enter, use, leave):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(step)
-        with pytest.raises(LocalProtocolError, match="not open"):
+        with pytest.raises(LocalProtocolError, match="the run is not open"):
             await run.call_tool("b")
     assert len(server.journal.requests("DELETE")) == 1
 
@@ -258,6 +259,16 @@ async def test_a_run_over_http_sse_says_when_it_is_left_by_another_task(carrier:
             assert not (await run.call_tool("echo_headers")).is_error
     assert len(said) == 1
     assert "left by the task that entered it" in said[0]
+
+
+@both_loops
+async def test_a_run_that_is_left_on_another_event_loop_says_so_and_can_be_left_on_its_own() -> None:
+    servers = {"one": Server(tools_named("a")), "two": Server(tools_named("b"))}
+    async with placed("engine", **servers) as place:
+        run = await place.run().__aenter__()
+        with pytest.raises(LocalProtocolError, match="belongs to another event loop"):
+            await anyio.to_thread.run_sync(anyio.run, partial(run.__aexit__, None, None, None))
+        await run.__aexit__(None, None, None)
 
 
 # After what

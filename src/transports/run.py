@@ -18,6 +18,7 @@ run's own task opens and closes.  So every one of them can be closed when it is 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
@@ -29,7 +30,7 @@ from .client import UNSET, Client, connect
 from .tool_names import server_names, tool_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -110,12 +111,11 @@ class _Member:
 
     async def leave(self) -> None:
         """Close its client, if it is open."""
-        was_open, self._is_open = self._is_open, False
         if self._over is not None:
             self._over.set()
-        elif was_open:
-            with anyio.CancelScope(shield=True):
-                await self.client.__aexit__(None, None, None)
+        elif self._is_open:
+            await self.client.__aexit__(None, None, None)
+        self._is_open = False
 
     async def _enter(self, tasks: TaskGroup | None) -> None:
         if tasks is None or not self.has_task:
@@ -141,6 +141,28 @@ class _Member:
             if distinct.setdefault(tool.name, tool) is not tool:
                 _log.warning("the server %r offers the tool %r twice; the first is kept", self.name, tool.name)
         return list(distinct.values())
+
+
+async def _side_by_side(works: Iterable[Callable[[], Awaitable[None]]], *, until_failure: bool) -> None:
+    """Do everything at the same time; the first failure is raised when all are over, as it is and not in a group.
+
+    :param until_failure: whether a failure cancels the others.
+    """
+    failures: list[Exception] = []
+
+    async def attempt(work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as failure:
+            failures.append(failure)
+            if until_failure:
+                tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for work in works:
+            tasks.start_soon(attempt, work)
+    if failures:
+        raise failures[0]
 
 
 @frozen
@@ -249,32 +271,21 @@ class Run:
         await self._close()
 
     async def _open(self) -> None:
-        """Open every server at the same time; the first failure that is fatal ends it, and is raised as it is."""
-        failures: list[Exception] = []
-
-        async def attempt(member: _Member) -> None:
-            try:
-                await member.open(self._context, self._tasks)
-            except Exception as failure:
-                failures.append(failure)
-                opening.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as opening:
-            for member in self._members:
-                opening.start_soon(attempt, member)
-        if failures:
-            raise failures[0]
+        """Open every server at the same time; the first failure that is fatal ends it."""
+        await _side_by_side(
+            (partial(member.open, self._context, self._tasks) for member in self._members), until_failure=True
+        )
 
     async def _close(self) -> None:
         """Close every client at the same time, and wait for all."""
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as closing:
-                for member in self._members:
-                    closing.start_soon(member.leave)
-        if self._tasks is not None:
-            # What the body raised is no concern of the group's, nor is a cancellation of all that surrounds it.
-            self._tasks.cancel_scope.shield = True
-            await self._tasks.__aexit__(None, None, None)
+        try:
+            with anyio.CancelScope(shield=True):
+                await _side_by_side((member.leave for member in self._members), until_failure=False)
+        finally:
+            if self._tasks is not None:
+                # What the body raised is no concern of the group's, nor is a cancellation of all that surrounds it.
+                self._tasks.cancel_scope.shield = True
+                await self._tasks.__aexit__(None, None, None)
 
     def _merge(self) -> None:
         """Name the tools, and note where their calls go."""
