@@ -265,6 +265,21 @@ def test_what_one_finds_in_its_own_cache_does_not_replace_what_is_newer() -> Non
     assert listed(world, CAROL) == ["tool of bob"]
 
 
+def test_a_list_is_as_old_as_its_oldest_page() -> None:
+    def answer(request: Any) -> Any:
+        if "cursor" in message_of(request)["params"]:
+            return listing("end", scope="public", ttl=5000)
+        return listing(f"tool of {user_of(request)}", scope="public", cursor="2")
+
+    world = public_world(answer)
+    listed(world, ALICE)
+    clock_of(world).now += 1
+    listed(world, BOB, "refresh")
+    clock_of(world).now += 4.5
+    assert listed(world, ALICE) == ["tool of alice", "end"]  # its first page is from before Bob's
+    assert listed(world, CAROL) == ["tool of bob", "end"]
+
+
 def test_a_refusal_of_one_identity_drops_nothing_public() -> None:
     world = public_world()
     listed(world, ALICE)

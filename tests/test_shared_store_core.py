@@ -181,6 +181,17 @@ def test_a_list_is_put_there_again_when_a_page_of_it_had_to_be_fetched_anew() ->
     assert json.loads(second.value)["latency"] == 10.0  # as old as its oldest page
 
 
+def test_where_a_page_is_missing_the_server_is_asked_for_it_and_not_the_store_for_all() -> None:
+    book = pages(first=listing("a", cursor="2"), **{"2": listing("b", ttl=10_000)})
+    one = stored_world(results=book)
+    other = stored_world(results=book, shelf=one.shelf)
+    listed(one, ALICE)
+    clock_of(one).now += 10
+    listed(other, ALICE)
+    assert listed(one, ALICE) == ["a", "b"]
+    assert asked(one) == 3
+
+
 @pytest.mark.parametrize("ttl", [0, 60_000])
 def test_half_a_list_is_not_put_there(ttl: int) -> None:
     book = pages(first=listing("a", cursor="2"), **{"2": listing("b", ttl=ttl)})
@@ -634,9 +645,11 @@ def test_what_others_found_out_does_not_overrule_what_is_known_by_now() -> None:
     slow = world.play(world.client.open(context=ALICE))
     slow.until(StoreGet)
     world.run(world.client.open(context=BOB))
+    world.sent.clear()
     slow.operation.store_answered(StoredEntry(b'{"revision":"2026-07-28","httpSse":false}', 0.0, 60.0))
     slow.finish()
     assert verdict_of(world) == ("2025-11-25", False)
+    assert world.methods() == ["initialize", "notifications/initialized"]
 
 
 def test_who_has_pinned_a_revision_neither_asks_nor_tells() -> None:
