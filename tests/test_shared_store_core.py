@@ -677,3 +677,15 @@ def test_what_a_server_told_while_it_was_searched_for_is_not_put_there() -> None
     assert kept(world) == 1
     (put,) = puts(world)
     assert b"revision" in put.value
+
+
+def test_a_list_whose_first_page_is_stale_when_its_last_one_arrives_is_not_put_there() -> None:
+    book = pages(first=listing("a", ttl=1000, cursor="2"), **{"2": listing("b")})
+    world = stored_world(results=book)
+    play = world.play(world.client.list_tools(context=ALICE))
+    play.until(SendRequest)
+    play.step()
+    play.until(SendRequest)
+    clock_of(world).now += 1
+    assert names(play.finish()) == ["a", "b"]
+    assert puts(world) == []

@@ -82,9 +82,9 @@ def _read_object(state: ClientState, stored: StoredEntry) -> dict[str, Any]:
 
 
 def share(call: Call, cache: ResponseCache, revision: Revision, method: str, entry: Entry) -> Flow[None]:
-    """Put an answer of ``cache`` into the store."""
+    """Put an answer of ``cache`` into the store, if it is still fresh."""
     name, now = _entry_name(call, cache, revision, method), call.state.partitions.now()
-    if name is not None:
+    if name is not None and now < entry.expires:
         latency = repr(now - entry.fetched).encode()  # How much longer ago it was asked for than it is put there.
         value = b'{"latency":' + latency + b',"pages":[' + b",".join(entry.pages) + b"]}"
         yield StorePut(name, value, entry.expires - now)
