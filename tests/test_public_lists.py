@@ -300,6 +300,14 @@ def test_public_lists_make_room_for_principals_answers_like_any_other() -> None:
     assert listed(world, BOB) == ["tool of bob"]
 
 
+def test_closing_the_client_forgets_what_is_public_too() -> None:
+    world = public_world()
+    listed(world, ALICE)
+    assert world.client.close() == []
+    statistics = world.client.statistics()
+    assert (statistics.cache_entries, statistics.cache_bytes) == (0, 0)
+
+
 def test_private_lists_are_as_private_as_ever() -> None:
     world = public_world(own_list)
     for context in (ALICE, BOB, NOBODY, by("bob"), ALICE, BOB):

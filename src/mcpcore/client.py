@@ -247,6 +247,7 @@ class Client:
             if partition.session is not None and partitions.can_end(partition):
                 sessions.append((partition.principal, partition.session))
         partitions.clear()
+        self._state.public.clear(partitions.now())
         return [self._goodbye(principal, session) for principal, session in sessions]
 
     def _goodbye(self, principal: str | None, session: Session) -> Operation[None]:
