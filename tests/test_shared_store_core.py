@@ -170,6 +170,18 @@ def test_a_list_is_shared_as_a_whole_for_as_long_as_each_of_its_pages_is_fresh()
     assert (asked(other), kept(other)) == (0, 1)
 
 
+def test_a_list_from_the_store_has_pages_like_any_other() -> None:
+    book = pages(first=listing("a", cursor="2"), **{"2": listing("b")})
+    one = stored_world(results=book)
+    other = stored_world(results=book, shelf=one.shelf)
+    for world in (one, other):
+        listed(world, ALICE)
+    assert other.run(other.client.request("tools/list", context=ALICE)) == listing("a", cursor="2")
+    assert other.sent == []
+    assert other.run(other.client.request("tools/list", {"cursor": "2"}, context=ALICE)) == listing("b")
+    assert asked(other) == 1
+
+
 def test_a_list_is_put_there_again_when_a_page_of_it_had_to_be_fetched_anew() -> None:
     world = stored_world(results=pages(first=listing("a", cursor="2"), **{"2": listing("b", ttl=10_000)}))
     listed(world, ALICE)
