@@ -349,7 +349,7 @@ SPOILT: dict[Callable[[pytest.MonkeyPatch], None], tuple[set[str], dict[str, Any
     resolutions_used_twice: ({"credentials are on the wire twice"}, {}),
     second_attempts_unasked: ({"a second attempt without a 401"}, {}),
     cookies_sent_back: ({"a cookie is on the wire"}, {}),
-    answers_that_last: ({"an answer that is stale"}, MODERN),
+    answers_that_last: ({"an answer that is stale", "an answer that must not be kept"}, MODERN),
     changes_ignored: (CHANGED, MODERN),
     answers_from_before_a_change_kept: (CHANGED | REFUSED, MODERN),
     refusals_ignored: (REFUSED, MODERN),

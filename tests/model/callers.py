@@ -148,6 +148,9 @@ class Setup:
     :ivar era: what the server speaks: "modern", "handshake" or "sse".
     :ivar pinned: whether the clients are told so.
     :ivar changing: whether the server may come to speak another era.
+    :ivar small: whether there is room for so little that something has to go all the time.
+    :ivar clock: whether the clients have one.
+    :ivar opaque: whether requests may carry an identity that is not seen.
     :ivar store: whether two clients share a store.
     :ivar foreign: whether the second client is of another configuration, so that nothing may be shared.
     """

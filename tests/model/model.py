@@ -51,6 +51,7 @@ class Call:
     :ivar identity: on whose behalf, as far as it is known: the principal, or the first credentials resolved for it.
     :ivar operations: how many operations of it are in progress: itself, and after it what is left to be told.
     :ivar asked_in_vain: how often a resolver was asked and gave nothing: it failed, or was left alone.
+    :ivar requests: how many requests it has made.
     :ivar had_trouble: whether it met anything that it may fail of.
     :ivar arrived: what an event stream has brought for it last.
     :ivar refused: the bodies of requests that were answered by 401 at their first attempt.
@@ -124,6 +125,7 @@ class Model:
 
     :ivar step: the number of the current step.
     :ivar now: the time, in seconds.
+    :ivar has_failed: whether something has happened that must not.
     :ivar counts: how often each kind of thing has happened.
     """
 
@@ -281,13 +283,11 @@ class Model:
         self.check(self._may_see(call, fetch), "another's answer", call)
         self.counts["answers from the cache"] += 1
         self.check(self.setup.clock, "an answer from the cache of a client without a clock", call)
-        self.check(call.ask.method in CACHEABLE, "an answer that must not be kept", call)
+        self.check(call.ask.method in CACHEABLE and fetch.ttl > 0, "an answer that must not be kept", call)
         self.check(fetch.call.cache != "bypass", "an answer that was to be kept from the cache", call)
         self.check(call.cache == "use", "an answer from the cache, which was not to be used", call)
-        if fetch.completed > call.started:
-            self.counts["answers of a concurrent call"] += 1
-        else:
-            self.check(call.started_at < fetch.received + fetch.ttl, "an answer that is stale", call)
+        self.check(call.started_at < fetch.received + fetch.ttl, "an answer that is stale", call)
+        self.counts["answers of a concurrent call"] += fetch.completed > call.started
         if fetch.call.client == call.client:
             self._check_unchanged(call, fetch)
 
