@@ -19,6 +19,7 @@ from support.caching import (
     kept,
     listed,
     listing,
+    names,
     over_streamable_http,
     own_list,
     pages,
@@ -40,6 +41,7 @@ from mcpcore import (
     ConfigurationError,
     Limits,
     ReceiveData,
+    ResolveHeaders,
     RpcError,
     SendRequest,
 )
@@ -114,6 +116,19 @@ def test_no_resolution_is_on_the_wire_twice(era: str, context: CallContext, cach
     assert len(set(sent)) == len(sent)
     statistics = world.client.statistics()
     assert statistics.unused_resolutions == len(world.resolved) - len(sent)
+
+
+def test_headers_for_a_stream_that_has_ended_are_not_sent_to_the_next() -> None:
+    world = world_in("HTTP+SSE", get_headers=numbered())
+    world.run(world.client.open(context=ALICE))
+    play = world.play(world.client.list_tools(context=ALICE))
+    play.until(ResolveHeaders)
+    world.streams[0].receive_end()
+    assert names(play.finish()) == ["tool of alice"]
+    told = {str(number): context.url for number, context in enumerate(world.resolved, 1)}
+    for request in world.sent:
+        assert told[headers_of(request)["traceparent"]] == request.url
+    assert world.sent[-1].url.endswith("?s=2")
 
 
 # What the caller says.
@@ -330,19 +345,20 @@ def test_what_a_list_asks_and_what_request_asks_is_the_same(era: str) -> None:
     assert asked(world) == 1
 
 
+@pytest.mark.parametrize("contexts", [(ALICE, BOB), (NOBODY, by("bob"))], ids=["principals", "nobody"])
 @pytest.mark.parametrize("pinned", [MODERN, None])
-def test_what_a_modern_server_tells_about_itself_is_cached(pinned: str | None) -> None:
+def test_what_a_modern_server_tells_about_itself_is_cached(pinned: str | None, contexts: tuple[Any, Any]) -> None:
     def server(request: SendRequest) -> Answer:
         return result_reply(request, {**DISCOVERY, "instructions": f"for {user_of(request)}", "ttlMs": 1000})
 
     world = world_of(server, clock=Clock(), get_headers=as_user, protocol_version=pinned)
-    for context, name in ((ALICE, "alice"), (BOB, "bob")) * 2:
+    for context, name in [*zip(contexts, ("alice", "bob"), strict=True)] * 2:
         assert world.run(world.client.open(context=context)).instructions == f"for {name}"
     assert asked(world, "server/discover") == 2
-    world.run(world.client.ping(context=ALICE))
+    world.run(world.client.ping(context=contexts[0]))
     assert asked(world, "server/discover") == 3  # a ping wants to know now
     clock_of(world).now += 1
-    world.run(world.client.open(context=ALICE))
+    world.run(world.client.open(context=contexts[0]))
     assert asked(world, "server/discover") == 4
 
 
