@@ -237,6 +237,22 @@ def test_a_change_told_on_an_event_stream_from_before_the_server_was_modern_coun
     assert listed(world, DAVE) == ["tool of dave"]
 
 
+def test_a_list_a_page_of_which_is_older_than_the_change_is_not_shared() -> None:
+    def answer(request: Any) -> Any:
+        if request.rpc_method == "tools/call":
+            return public_of_user(request)
+        if "cursor" in message_of(request)["params"]:
+            return listing("end", scope="public", ttl=5000)
+        return listing(f"tool of {user_of(request)}", scope="public", cursor="2")
+
+    world = public_world(answer)
+    listed(world, ALICE)
+    world.run(world.client.call_tool("change", context=BOB))
+    clock_of(world).now += 5
+    assert listed(world, ALICE) == ["tool of alice", "end"]
+    assert listed(world, CAROL) == ["tool of carol", "end"]
+
+
 def test_a_list_asked_for_before_the_change_is_not_shared() -> None:
     world = public_world()
     play = world.play(world.client.list_tools(context=ALICE))

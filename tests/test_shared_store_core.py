@@ -45,6 +45,7 @@ from mcpcore import (
     Client,
     ConfigurationError,
     Limits,
+    ResolveHeaders,
     SendRequest,
     StoreDelete,
     StoredEntry,
@@ -545,6 +546,20 @@ def test_what_was_asked_for_before_a_change_and_put_there_after_it_is_not_believ
     assert len(one.shelf.entries) == 1
     listed(other, ALICE)
     assert asked(other) == 1
+
+
+def test_a_list_a_page_of_which_is_older_than_the_change_is_not_put_there() -> None:
+    book = pages(first=listing("a", cursor="2"), **{"2": listing("b")})
+    world = stored_world(results=lambda request: (changing if request.rpc_method == "tools/call" else book)(request))
+    play = world.play(world.client.list_tools(context=ALICE))
+    play.until(SendRequest)
+    play.step()
+    play.until(ResolveHeaders)
+    world.run(world.client.call_tool("change", context=ALICE))
+    clock_of(world).now += 1
+    assert names(play.finish()) == ["a", "b"]
+    assert puts(world) == []
+    assert kept(world) == 1
 
 
 def test_what_the_store_says_while_a_change_is_told_is_not_kept() -> None:
