@@ -276,11 +276,7 @@ def stores_that_know_nobody(patch: pytest.MonkeyPatch) -> None:
 
 
 def answers_without_bound(patch: pytest.MonkeyPatch) -> None:
-    def add(self: CacheBudget, entry: Entry, home: ResponseCache, key: Any, now: float) -> None:
-        self._homes[entry] = (home, key)
-        self.bytes += entry.size
-
-    patch.setattr(CacheBudget, "add", add)
+    patch.setattr("mcpcore.partitions.CacheBudget", lambda entries, size: CacheBudget(100 * entries, 100 * size))
 
 
 def answers_of_anybodys(patch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,7 @@ class Setup:
             "type": "sse" if self.era == "sse" and self.pinned else "auto" if self.era == "sse" else "http",
             "digest_key": b"one key for all clients",
             "limits": self.limits,
+            "redirects": "same-origin",
             "forward": ("tracestate",),
             "opaque_identity": self.opaque,
             "share_public": self.share_public,

@@ -37,8 +37,10 @@ class Whim(Enum):
     MISS = "404"
     FAIL = "an error by status"
     ERROR = "an error by JSON-RPC"
+    CURSOR = "knows no such cursor"
     GARBAGE = "no JSON-RPC at all"
     INCOMPLETE = "a result that is not the final one"
+    MOVE = "redirects, within its origin"
     UNSENT = "was never reached"
     CUT = "the connection breaks"
     STALE = "gives what it should have dropped"
@@ -131,11 +133,22 @@ class Server:
         if whim in REFUSALS or whim is Whim.FAIL:
             status = REFUSALS.get(whim) or _FAILURES[fetch.number % len(_FAILURES)]
             return self._refuse(request, fetch, status)
+        if whim is Whim.MOVE and "moved" not in request.url:
+            self.model.counts["answers 307"] += 1
+            where = f"{request.url}{'&' if '?' in request.url else '?'}moved"
+            return Reply(fetch, 307, [("Location", where), ("Set-Cookie", f"cookie-{fetch.number}")])
         message = json.loads(request.body) if request.body else {}
         if "method" in message and "id" in message:
             self._recent.append(message["id"])
+            if self._is_unknown_cursor(message):
+                whim = Whim.CURSOR
         speak = {"modern": self._modern, "handshake": self._handshake, "sse": self._http_sse}[self.era]
         return speak(request, fetch, message, whim)
+
+    def _is_unknown_cursor(self, message: dict[str, Any]) -> bool:
+        """Whether a list has become too short for a page that is asked for."""
+        shape, cursor = self.shapes.get(message["method"]), message.get("params", {}).get("cursor", "0")
+        return shape is not None and int(cursor) >= len(shape.scopes)
 
     def forget_sessions(self) -> None:
         """Lose every session, as by a restart."""
@@ -189,7 +202,7 @@ class Server:
             return Reply(fetch, 200, [("Content-Type", "text/event-stream")], deque([where]))
         if "?s=" not in request.url:
             return self._refuse(request, fetch, 405)
-        line = self.lines.get(int(request.url.rpartition("=")[2]))
+        line = self.lines.get(int(request.url.partition("?s=")[2].partition("&")[0]))
         if line is None:
             return self._refuse(request, fetch, 404)
         self.model.check(self.model.may_use(fetch.call, line.opening), "an event stream of another", fetch.call)
@@ -344,7 +357,8 @@ def _progress(token: int, number: int) -> dict[str, Any]:
 def _trouble(request_id: int, whim: Whim, result: dict[str, Any]) -> dict[str, Any]:
     if whim is Whim.INCOMPLETE:
         return _response(request_id, result | {"resultType": "input_required"})
-    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": -32000, "message": "no"}}
+    code = -32602 if whim is Whim.CURSOR else -32000
+    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": "no"}}
 
 
 def _initialize_result(fetch: Fetch, version: str) -> dict[str, Any]:
