@@ -168,7 +168,7 @@ def test_the_oldest_definition_goes_first() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_an_identity_that_is_refused_forgets_what_it_was_told(status: int) -> None:
+def test_a_refusal_of_one_call_leaves_the_headers_of_the_next_as_they_were(status: int) -> None:
     refused: list[bool] = []
 
     def answer(request: SendRequest) -> Reply:
@@ -183,5 +183,4 @@ def test_an_identity_that_is_refused_forgets_what_it_was_told(status: int) -> No
     with pytest.raises(HttpStatusError):
         driver.run(client.call_tool("query", {"a": "x"}))
     driver.run(client.call_tool("query", {"a": "x"}))
-    assert mirrored(driver.sent[-2]) == {"region": "x"}
-    assert mirrored(driver.sent[-1]) == {}
+    assert mirrored(driver.sent[-2]) == mirrored(driver.sent[-1]) == {"region": "x"}

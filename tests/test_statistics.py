@@ -157,7 +157,7 @@ def test_entries_and_bytes_are_those_of_both_budgets() -> None:
     for context in (ALICE, BOB, NOBODY):
         listed(world, context)
     results = [listing(f"tool of {name}") for name in ("alice", "bob", "alice")]
-    size = sum(len(json.dumps(result, separators=(",", ":"))) for result in results)
+    size = sum(len("tools/list{}" + json.dumps(result, separators=(",", ":"))) for result in results)
     assert numbers(world, "cache_entries", "cache_bytes") == (3, size)
     world.client.close()
     assert numbers(world, "cache_entries", "cache_bytes") == (0, 0)
@@ -167,7 +167,7 @@ def test_a_public_list_is_held_beside_its_pages() -> None:
     world = world_in("modern", lambda request: listing("t", scope="public"), share_public=True)
     listed(world, ALICE)
     listed(world, BOB)
-    size = len(json.dumps(listing("t", scope="public"), separators=(",", ":")))
+    size = len("tools/list{}" + json.dumps(listing("t", scope="public"), separators=(",", ":")))
     assert numbers(world, "cache_entries", "cache_bytes") == (2, 2 * size)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from mcpcore.freshness import lifetime
+from mcpcore.freshness import is_sound, lifetime
 from mcpcore.response_cache import Entry
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Call:
             return None
         state, now = self.state, self.state.partitions.now()
         ttl = lifetime(result, revision, state.caching.default_ttl, state.limits.cache_age)
-        entry = Entry.of([result], asked.at, now + ttl) if ttl > 0 else None
+        entry = Entry.of([result], asked.at, now + ttl) if ttl > 0 and is_sound(key[0], result) else None
         return entry if self.partition.cache.keep(key, entry, asked, now) else None
 
     def _settle(self, partition: Partition) -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from mcpcore import jsonrpc
 from mcpcore.errors import LocalProtocolError
-from mcpcore.shapes import as_text, is_integer
+from mcpcore.shapes import as_text, is_array, is_integer
 
 if TYPE_CHECKING:
     from mcpcore.jsonrpc import Notification
@@ -24,10 +24,15 @@ CacheKey: TypeAlias = tuple[str, bytes]
 """A method, and its parameters as canonical JSON."""
 
 READ = "resources/read"
-CACHEABLE = frozenset(
-    {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", READ}
-)
-"""The methods whose results may be cached (2026-07-28, "Caching", Cacheable Results)."""
+CACHEABLE = {
+    "server/discover": "supportedVersions",
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    READ: "contents",
+}
+"""The methods whose results may be cached (2026-07-28, "Caching", Cacheable Results), and the list that each is."""
 
 _MORE_THAN_THE_KEY = frozenset({"_meta", "inputResponses", "requestState"})
 _CHANGED_LISTS = {
@@ -64,6 +69,11 @@ def bare_key(method: str) -> CacheKey:
     return method, b"{}"
 
 
+def is_sound(method: str, result: dict[str, Any]) -> bool:
+    """Whether ``result`` is what ``method`` is for; what is not is a failure, and never kept."""
+    return is_array(result.get(CACHEABLE[method]))
+
+
 def lifetime(result: dict[str, Any], revision: Revision, default: float, longest: float) -> float:
     """How many seconds ``result`` is fresh.
 
@@ -73,7 +83,12 @@ def lifetime(result: dict[str, Any], revision: Revision, default: float, longest
     if not revision.cache_hints:
         return min(default, longest)
     milliseconds = result.get("ttlMs")
-    return min(max(milliseconds, 0), longest * 1000) / 1000 if is_integer(milliseconds) else 0.0
+    return min(_seconds(milliseconds), longest) if is_integer(milliseconds) else 0.0
+
+
+def _seconds(milliseconds: int) -> float:
+    # Some integers are too large to be divided.
+    return min(max(milliseconds, 0), 2**53) / 1000
 
 
 def is_public(result: dict[str, Any], revision: Revision) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcpcore import rpc
 from mcpcore.cached_requests import Source
-from mcpcore.errors import RemoteProtocolError, RpcError
+from mcpcore.errors import LimitExceeded, RemoteProtocolError, RpcError
 from mcpcore.freshness import CacheMode, bare_key, is_public
 from mcpcore.response_cache import Asked, Entry
 from mcpcore.shared_store import share
@@ -25,29 +25,32 @@ if TYPE_CHECKING:
 _INVALID_PARAMS = -32602
 
 
-class _StaleCursor(Exception):
-    """A page that was kept led to one that the server no longer knows."""
-
-
 def read_list(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]]:
     """The results of all pages of ``method``.
 
+    If what is kept of the list leads nowhere, as to a page that the server no longer knows, it is read once more from
+    the beginning, by asking the server alone.
+
     :raises LimitExceeded: if there are more than ``limits.pages``.
     """
-    try:
-        return (yield from _read(call, method, mode))
-    except _StaleCursor:
-        return (yield from _read(call, method, CacheMode.REFRESH))
-
-
-def _read(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]]:
-    asked = call.state.public.asking(call.state.partitions.now())
     answers: list[Answer] = []
+    try:
+        return (yield from _read(call, method, mode, answers))
+    except (RpcError, RemoteProtocolError, LimitExceeded) as error:
+        is_answer = isinstance(error, RpcError) and error.code != _INVALID_PARAMS
+        if is_answer or all(answer.source is Source.SERVER for answer in answers):
+            raise
+    return (yield from _read(call, method, CacheMode.REFRESH, []))
+
+
+def _read(call: Call, method: str, mode: CacheMode, answers: list[Answer]) -> Flow[list[dict[str, Any]]]:
+    """Read all pages, and leave the answers that they came in."""
+    asked = call.state.public.asking(call.state.partitions.now())
     results: list[dict[str, Any]] = []
     cursors: set[str] = set()
     params: dict[str, Any] = {}
     while len(results) < call.state.limits.pages:
-        answers.append((yield from _page(call, method, params, mode, answers)))
+        answers.append((yield from rpc.ask(call, method, params, mode, is_list=not params)))
         results += answers[-1].results
         cursor = results[-1].get("nextCursor")
         if not isinstance(cursor, str) or not cursor:
@@ -58,15 +61,6 @@ def _read(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]
         cursors.add(cursor)
         params = {"cursor": cursor}
     raise call.state.limits.exceeded("pages", "the list has too many pages")
-
-
-def _page(call: Call, method: str, params: dict[str, Any], mode: CacheMode, before: list[Answer]) -> Flow[Answer]:
-    try:
-        return (yield from rpc.ask(call, method, params, mode, is_list=not params))
-    except RpcError as error:
-        if error.code == _INVALID_PARAMS and any(answer.source is not Source.SERVER for answer in before):
-            raise _StaleCursor from None
-        raise
 
 
 def _share(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:

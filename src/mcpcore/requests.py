@@ -193,6 +193,9 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 return exchange
     except McpError as error:
         error.located(call.state.endpoint.name, outbound.name)
+        if attempt == 2:
+            # The server let the identity in no more, and nothing has shown since that it does again.
+            yield from _forget_answers(call)
         raise
 
 
@@ -325,11 +328,10 @@ def _forget_changed(call: Call, change: Change) -> Flow[None]:
 
 def _forget_answers(call: Call) -> Flow[None]:
     """Drop what this identity was told, because the server no longer lets it in."""
-    state, partition = call.state, call.partition
-    partition.mirrored.clear()
-    partition.cache.clear(state.partitions.now())
+    state, cache = call.state, call.partition.cache
+    cache.clear(state.partitions.now())
     if state.verdict is not None:
-        yield from withdraw(call, partition.cache, state.verdict.revision)
+        yield from withdraw(call, cache, state.verdict.revision)
 
 
 def _reply(call: Call, outbound: Outbound, request: Request) -> Flow[None]:

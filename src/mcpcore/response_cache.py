@@ -53,10 +53,9 @@ class Entry:
         """The results, in new objects."""
         return list(map(jsonrpc.load, self.pages))
 
-    @property
-    def size(self) -> int:
-        """How many bytes of answers it holds."""
-        return sum(map(len, self.pages))
+    def size(self, key: CacheKey) -> int:
+        """How many bytes it takes, with what it is kept under: a server chooses both."""
+        return sum(map(len, (*key, *self.pages)))
 
 
 @frozen
@@ -75,7 +74,7 @@ class Asked:
 class CacheBudget:
     """Room for the answers of many identities.
 
-    :ivar bytes: how many bytes of answers are held.
+    :ivar bytes: how many bytes of answers and keys are held.
     :ivar evictions: how many fresh entries had to make room.
     """
 
@@ -90,14 +89,14 @@ class CacheBudget:
     def __len__(self) -> int:
         return len(self._homes)
 
-    def fits(self, entry: Entry) -> bool:
+    def fits(self, entry: Entry, key: CacheKey) -> bool:
         """Whether there could be room for ``entry`` at all."""
-        return entry.size <= self._most_bytes
+        return entry.size(key) <= self._most_bytes
 
     def add(self, entry: Entry, home: ResponseCache, key: CacheKey, now: float) -> None:
         """Take note of a new entry; the ones used least recently make room."""
         self._homes[entry] = (home, key)
-        self.bytes += entry.size
+        self.bytes += entry.size(key)
         while True:
             oldest, (cache, old_key) = next(iter(self._homes.items()))
             is_stale = oldest.expires <= now
@@ -112,8 +111,8 @@ class CacheBudget:
 
     def remove(self, entry: Entry) -> None:
         """Take note that ``entry`` is no longer held."""
-        del self._homes[entry]
-        self.bytes -= entry.size
+        _, key = self._homes.pop(entry)
+        self.bytes -= entry.size(key)
 
 
 @define(eq=False)
@@ -155,7 +154,7 @@ class ResponseCache:
         """
         if (older := self._entries.get(key)) is not None and older.fetched <= asked.at:
             self.discard(key)
-        if entry is None or entry.expires <= now or not self._budget.fits(entry):
+        if entry is None or entry.expires <= now or not self._budget.fits(entry, key):
             self.unkept |= {key[0]}
             return False
         if key[0] in self.unkept:

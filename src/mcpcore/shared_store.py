@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mcpcore import jsonrpc
 from mcpcore.commands import StoreDelete, StoreGet, StorePut
 from mcpcore.errors import LimitExceeded, RemoteProtocolError
-from mcpcore.freshness import CACHEABLE, READ, bare_key
+from mcpcore.freshness import CACHEABLE, READ, bare_key, is_sound
 from mcpcore.response_cache import Asked, Entry
 from mcpcore.revisions import REVISIONS, Era
 from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
@@ -52,7 +52,7 @@ def recall(call: Call, cache: ResponseCache, revision: Revision, method: str) ->
     if stored is None:
         return None
     now = state.partitions.now()
-    entry = _read(state, stored, now)
+    entry = _read(state, method, stored, now)
     if entry is None:
         yield StoreDelete((name,))
         return None
@@ -61,14 +61,14 @@ def recall(call: Call, cache: ResponseCache, revision: Revision, method: str) ->
     return entry if cache.keep(key, entry, Asked(generation, entry.fetched), now) else None
 
 
-def _read(state: ClientState, stored: StoredEntry, now: float) -> Entry | None:
+def _read(state: ClientState, method: str, stored: StoredEntry, now: float) -> Entry | None:
     """A stored answer, if it is one."""
     told = _read_object(state, stored)
     pages, latency = as_list(told.get("pages")), as_number(told.get("latency"))
     age, ttl = max(stored.age, 0.0), min(stored.ttl, state.limits.cache_age)
     if latency is None or not 0 <= latency <= state.limits.cache_age or not age < ttl:
         return None
-    if not pages or not all(map(is_object, pages)):
+    if not pages or not all(is_object(page) and is_sound(method, page) for page in pages):
         return None
     return Entry.of(pages, now - age - latency, now + ttl - age)
 
@@ -131,7 +131,8 @@ def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: st
     state = call.state
     owner = _PUBLIC if cache is state.public else call.partition.key
     is_on_stream = state.verdict is not None and state.verdict.http_sse
-    if owner is None or is_on_stream or not state.caching.shared_store:
+    # A credential that cannot be seen is in no name, so two that differ would meet under one.
+    if owner is None or is_on_stream or state.opaque_identity or not state.caching.shared_store:
         return None
     method, params = bare_key(method)
     return state.partitions.digester.digest(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mcpcore import CallContext, RequestContext, SendRequest
+from mcpcore.freshness import CACHEABLE
 from support.pure import Answer, headers_of, message_of, result_reply, sse_reply
 from support.shelf import Clock
 from support.stepping import HANDSHAKE, MODERN, HandshakeServer, SseServer, World, modern_server, world_of
@@ -56,7 +57,8 @@ def own_list(request: SendRequest) -> Result:
 
 def answer_anything(request: SendRequest) -> Result:
     """Each answer names the parameters that it is for."""
-    return {"resultType": "complete", "ttlMs": 60_000, "params": message_of(request).get("params", {})}
+    lists: dict[str, list[Any]] = {name: [] for name in CACHEABLE.values()}
+    return {"resultType": "complete", "ttlMs": 60_000, **lists, "params": message_of(request).get("params", {})}
 
 
 def pages(**results: Result) -> Results:
