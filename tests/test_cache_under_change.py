@@ -46,6 +46,7 @@ from mcpcore import (
     RequestContext,
     ResolveHeaders,
     SendRequest,
+    TransportError,
     UnauthorizedError,
 )
 
@@ -332,6 +333,37 @@ def test_a_401_that_a_better_token_mends_drops_nothing() -> None:
     world.run(world.client.call_tool("x", context=ALICE))
     listed(world, ALICE)
     assert asked(world) == 1
+
+
+@pytest.mark.parametrize("how", ["resolver", "network", "broken"])
+def test_whom_the_server_refused_finds_nothing_if_nothing_shows_that_it_was_let_in_again(how: str) -> None:
+    def answer(request: SendRequest) -> Any:
+        if request.rpc_method != "tools/call":
+            return own_list(request)
+        if request.attempt == 1:
+            return Reply(401)
+        return TransportError("down") if how == "network" else Reply(200, {"content-type": "application/json"}, [b"{"])
+
+    def token(context: RequestContext) -> dict[str, str]:
+        if context.attempt == 2 and how == "resolver":
+            raise PermissionError
+        return {"Authorization": "Bearer t"}
+
+    world = world_in("modern", answer, get_headers=token)
+    listed(world, ALICE)
+    world.fail(world.client.call_tool("x", context=ALICE))
+    assert kept(world) == 0
+
+
+def test_a_failure_that_is_no_refusal_drops_nothing() -> None:
+    def answer(request: SendRequest) -> Any:
+        return own_list(request) if request.rpc_method == LIST else Reply(500)
+
+    world = world_in("modern", answer)
+    listed(world, ALICE)
+    for _ in range(2):
+        world.fail(world.client.call_tool("x", context=ALICE))
+    assert kept(world) == 1
 
 
 def test_a_change_told_with_the_answer_itself_keeps_that_answer_from_being_kept() -> None:

@@ -292,6 +292,38 @@ def test_a_list_is_read_again_only_once() -> None:
         assert asked(world) == requests  # the first time no page came from the cache
 
 
+@pytest.mark.parametrize("code", ["loops", "goes on"])
+def test_a_kept_page_that_leads_nowhere_is_read_again_with_all_others(code: str) -> None:
+    numbers = itertools.count(3)
+    turned: list[bool] = []
+
+    def answer(request: SendRequest) -> Any:
+        cursor = message_of(request)["params"].get("cursor")
+        if cursor is None:
+            return listing("new") if turned else listing("a", cursor="2")
+        if not turned:
+            return listing("b", ttl=0)
+        return listing("lost", ttl=0, cursor="2" if code == "loops" else str(next(numbers)))
+
+    world = world_in("modern", answer, limits=Limits(pages=3))
+    assert listed(world, ALICE) == ["a", "b"]
+    turned.append(True)
+    assert listed(world, ALICE) == ["new"]
+    world.sent.clear()
+    assert listed(world, ALICE) == ["new"]
+    assert world.sent == []
+
+
+@pytest.mark.parametrize("cursor", ["x", None])
+def test_a_list_that_leads_nowhere_from_its_beginning_is_not_read_again(cursor: str | None) -> None:
+    numbers = itertools.count()
+    world = world_in(
+        "modern", lambda request: listing("t", cursor=cursor or str(next(numbers))), limits=Limits(pages=3)
+    )
+    world.fail(world.client.list_tools(context=ALICE))
+    assert asked(world) == (2 if cursor else 3)
+
+
 def test_other_errors_do_not_make_a_list_be_read_again() -> None:
     cursors = {"now": "x"}
     world = world_in("modern", forgetful(cursors, -32603))
@@ -374,6 +406,19 @@ def test_an_answer_that_json_cannot_say_again_is_handed_on_and_not_kept(era: str
     for _ in range(2):
         assert "odd" in world.run(world.client.request("resources/read", {"uri": "a"}, context=ALICE))
     assert (asked(world, "resources/read"), kept(world)) == (2, 0)
+
+
+@each_era
+@pytest.mark.parametrize("method", ["tools/list", "prompts/list", "resources/read"])
+@pytest.mark.parametrize("results", [None, {}, "tools"], ids=str)
+def test_an_answer_without_what_it_is_for_is_not_kept(era: str, method: str, results: object) -> None:
+    def answer(request: SendRequest) -> Any:
+        return {"ttlMs": 60_000, **dict.fromkeys(("tools", "prompts", "contents"), results)}
+
+    world = world_in(era, answer)
+    for _ in range(2):
+        world.run(world.client.request(method, {"uri": "a"}, context=ALICE))
+    assert (asked(world, method), kept(world)) == (2, 0)
 
 
 @each_era

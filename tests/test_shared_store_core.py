@@ -113,6 +113,13 @@ def test_an_invisible_identity_asks_no_store() -> None:
     assert world.shelf.commands == []
 
 
+def test_where_credentials_cannot_be_seen_no_store_is_asked_for_a_principal_either() -> None:
+    world = stored_world(opaque_identity=True, share_public=True, results=lambda r: listing("t", scope="public"))
+    for context in (ALICE, BOB):
+        listed(world, context)
+    assert world.shelf.commands == []
+
+
 def test_a_client_without_a_store_asks_none() -> None:
     world = stored_world(shared_store=False, share_public=True)
     listed(world, ALICE)
@@ -371,6 +378,8 @@ GARBAGE = {
     "a huge latency": json.dumps(GOOD).encode().replace(b"0.0", b"1" * 400),
     "deep nesting": DEEP,
     "a number that cannot be said again": b'{"latency":0.0,"pages":[{"tools":[],"x":1e999}]}',
+    "a page without a list": b'{"latency":0.0,"pages":[{"tools":{}}]}',
+    "a page of something else": b'{"latency":0.0,"pages":[{"tools":[]},{"prompts":[]}]}',
     "a surrogate": b'{"latency":0.0,"pages":[{"tools":[],"x":"\\ud800"}]}',
 }
 
