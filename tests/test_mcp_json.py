@@ -204,6 +204,16 @@ def test_what_begins_like_a_reference_and_is_none_is_refused(file: Path, written
     assert "headers.X-Key has a ${ that does not begin a reference" in refusal(file, X="x")
 
 
+@pytest.mark.parametrize("environ", [{}, {"A": "tokA"}, {"B": "tokB"}])
+@pytest.mark.parametrize("nested", ["${A:-${B}}", "${A:-x${B:-y}}", "${env:A:-${B}", "${A:-x${}"])
+@pytest.mark.parametrize("key", ["url", "headers.X-Key"])
+def test_a_reference_in_a_default_is_refused(file: Path, key: str, nested: str, environ: dict[str, str]) -> None:
+    """Whether the default is needed or not: what is left of it would be part of what is sent."""
+    value = f"https://{SECRET}/{nested}"
+    write(file, search={"url": value} if key == "url" else {"url": URL, "headers": {"X-Key": value}})
+    assert f"server 'search': {key}: the default of A has a reference in it" in refusal(file, **environ)
+
+
 @given(value=st.text(), name=st.from_regex("[A-Za-z_][A-Za-z0-9_]*", fullmatch=True))
 def test_what_a_variable_holds_is_taken_as_it_is(one_file: Path, value: str, name: str) -> None:
     write(one_file, search={"url": URL, "headers": {"X-A": f"a${{{name}:-}}z"}})
@@ -289,6 +299,12 @@ def test_a_server_without_a_name_is_refused(file: Path) -> None:
 def test_a_file_that_cannot_be_read_is_refused(file: Path, tmp_path: Path) -> None:
     assert "it cannot be read: No such file or directory" in refusal(file)
     assert "it cannot be read: Is a directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["mcp\0.json", "mcp\ud800.json", b"mcp.json"])
+def test_what_cannot_be_the_path_of_a_file_is_refused(path: Any) -> None:
+    with pytest.raises(ConfigurationError, match="that cannot be the path of a file"):
+        ServerConfig.from_mcp_json(path)
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner)))

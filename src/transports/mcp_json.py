@@ -81,12 +81,16 @@ def _servers(path: str | os.PathLike[str]) -> dict[str, Any]:
     except _Wrong as wrong:
         reason = str(wrong)
     # Raised out of the handlers, so that no exception in the chain holds the file's text.
-    raise ConfigurationError(f"{os.fspath(path)}: {reason}")
+    raise ConfigurationError(f"{os.fsdecode(path)}: {reason}")
 
 
 def _contents(path: str | os.PathLike[str]) -> bytes:
-    with Path(path).open("rb") as file:
-        data = file.read(_LARGEST_FILE + 1)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except (TypeError, ValueError):
+        # Bytes, or characters that no file's name can have.
+        raise _Wrong("that cannot be the path of a file") from None
     if len(data) > _LARGEST_FILE:
         raise _Wrong(f"it is larger than {_LARGEST_FILE} bytes")
     return data
@@ -188,6 +192,9 @@ def _expanded(text: Any, variables: Mapping[str, str], key: str) -> str:
         name, default = reference["name"], reference["default"]
         if name is None:
             raise _Wrong(f"{key} has a ${{ that does not begin a reference to an environment variable")
+        if default and "${" in default:
+            # It would end at the inner brace, and what is sent would be half a reference.
+            raise _Wrong(f"{key}: the default of {name} has a reference in it, and can only be plain text")
         value = variables.get(name) or default
         if value is None:
             raise _Wrong(f"{key} needs the environment variable {name}, which is not set, or empty")
