@@ -11,7 +11,7 @@ a token sent on to a server that it was not issued for is a leak, so each server
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast, final
 
 from attrs import field, frozen
@@ -20,7 +20,7 @@ from mcpcore import ConfigurationError
 from mcpcore.header_fields import is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _ELIGIBLE = "authorization"
 _ELIGIBLE_PREFIX = "x-"
@@ -39,13 +39,18 @@ _INFRASTRUCTURE_PREFIXES = (
 
 
 def _entries(names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ConfigurationError("a forward policy: expected several header names, not one string")
-    entries = tuple(name.strip().lower() for name in names)
+    given: Any = names
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigurationError("a forward policy: expected several header names")
+    return tuple(filter(None, map(_entry, cast("Iterable[object]", given))))
+
+
+def _entry(name: object) -> str:
+    entry = name.strip().lower() if isinstance(name, str) else "*"
     # A star would be taken for itself and match nothing, and what was to be denied would pass.
-    if not all(is_token(entry) and "*" not in entry for entry in entries if entry):
+    if entry and (not is_token(entry) or "*" in entry):
         raise ConfigurationError("a forward policy: an entry is not the name of a header, or the beginning of one")
-    return tuple(entry for entry in entries if entry)
+    return entry
 
 
 @final
@@ -104,12 +109,18 @@ def forwardable_headers(
 
 def _pairs(headers: object) -> Iterator[tuple[str, str]]:
     items = cast("Mapping[object, object]", headers).items() if isinstance(headers, Mapping) else headers
-    for item in cast("Iterable[Any]", items):
-        match item:
+    if not isinstance(items, Iterable):
+        raise _not_headers()
+    for item in cast("Iterable[object]", items):
+        match cast("Any", item):
             case [name, value]:
                 yield _text(name), _text(value)
             case _:
-                raise ConfigurationError("headers are a mapping, or pairs of a name and a value")
+                raise _not_headers()
+
+
+def _not_headers() -> ConfigurationError:
+    return ConfigurationError("headers are a mapping, or pairs of a name and a value")
 
 
 def _text(part: object) -> str:
