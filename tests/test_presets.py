@@ -155,6 +155,7 @@ def test_the_origin_is_the_same_however_it_is_written(url: str, origin: str) -> 
         "https://api.example./mcp",
         "https://api.example:8443/mcp",
         "https://api.example:80/mcp",
+        "https://api.example:0/mcp",
         "https://api.example@evil.com/mcp",
         "https://api.example:443@evil.com/mcp",
         "https://evil.com/https://api.example/mcp",
@@ -247,7 +248,15 @@ def test_a_server_of_the_same_url_wins(configured: str) -> None:
 
 @pytest.mark.parametrize(
     "configured",
-    [f"{ORIGIN}/MCP", f"{ORIGIN}/mcp/2", f"{ORIGIN}:8443/mcp", f"{URL}?team=1", "http://api.example/mcp", ORIGIN],
+    [
+        f"{ORIGIN}/MCP",
+        f"{ORIGIN}/mcp/2",
+        f"{ORIGIN}:8443/mcp",
+        f"{ORIGIN}:0/mcp",
+        f"{URL}?team=1",
+        "http://api.example/mcp",
+        ORIGIN,
+    ],
 )
 def test_a_server_of_another_url_does_not(configured: str) -> None:
     own = [ServerConfig(configured)]

@@ -23,6 +23,7 @@ from ..config import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from urllib.parse import SplitResult
 
     Origin = tuple[str, str, int]
 
@@ -110,11 +111,14 @@ def _origin(url: str) -> Origin | None:
     """The origin of a URL that could be parsed; None if its host is written in a way that can be read differently."""
     parts = urlsplit(url)
     match = _HOST_AND_PORT.fullmatch(parts.netloc)
-    return match and (parts.scheme, match["host"].lower(), parts.port or _DEFAULT_PORTS[parts.scheme])
+    return match and (parts.scheme, match["host"].lower(), _port(parts))
 
 
 def _identity(url: str) -> tuple[object, ...]:
     """What two spellings of one URL have in common; rather two URLs too many are one here than one is two."""
     parts = urlsplit(url)
-    host, port = (parts.hostname or "").rstrip("."), parts.port or _DEFAULT_PORTS[parts.scheme]
-    return parts.scheme, host, port, parts.path.rstrip("/"), parts.query
+    return parts.scheme, (parts.hostname or "").rstrip("."), _port(parts), parts.path.rstrip("/"), parts.query
+
+
+def _port(parts: SplitResult) -> int:
+    return _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
