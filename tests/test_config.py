@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import runpy
+import threading
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +28,15 @@ SECRET = "s3cret-value"
 # What belongs to the one who connects, and not to a server.
 CONNECTS_OWN = {"http_client", "engine", "limits", "client_info", "digest_key", "store", "on_exchange"}
 FOR_A_RUN = {"name", "requires_user", "required", "extra"}
+
+
+@attrs.define
+class Resolver:
+    """One that can be compared, and so neither be hashed nor, with what it holds, be copied."""
+
+    holds: Any = attrs.field(factory=threading.Lock, eq=False)
+
+    def __call__(self, context: RequestContext) -> None: ...
 
 
 def parameters(first: str) -> dict[str, inspect.Parameter]:
@@ -136,6 +147,14 @@ def test_what_connect_does_not_know_is_a_type_error() -> None:
         transports.connect(URL, **unknown)
 
 
+@pytest.mark.parametrize("option", sorted(FOR_A_RUN))
+def test_what_only_a_run_reads_is_no_option_of_connect(option: str) -> None:
+    """Taken without a word, it would look as if it did something."""
+    given: Any = {option: getattr(ServerConfig(URL), option)}
+    with pytest.raises(TypeError, match=f"{option}: read by a run alone"):
+        transports.connect(URL, **given)
+
+
 @pytest.mark.anyio
 async def test_what_is_connects_own_is_given_beside_a_configuration() -> None:
     seen: list[str | None] = []
@@ -228,6 +247,30 @@ def test_another_one_is_made_by_evolve() -> None:
 
 def test_a_resolver_is_kept_as_it_is() -> None:
     assert ServerConfig(URL, get_headers=print).get_headers is print
+
+
+def test_it_is_its_own_copy() -> None:
+    """Nothing in it can be changed, and a resolver may be what cannot be copied."""
+    config = ServerConfig(URL, headers={"X-A": "1"}, get_headers=Resolver(), extra={"a": [1]})
+    assert copy.copy(config) is config
+    assert copy.deepcopy({"settings": [config]})["settings"][0] is config
+
+
+def test_it_can_be_a_key() -> None:
+    resolver = Resolver()
+    config, equal = (
+        ServerConfig(URL, headers={"X-A": "1"}, get_headers=(resolver,), extra={"a": [1]}, forward=["x-b"])
+        for _ in range(2)
+    )
+    assert {config: "here"}[equal] == "here"
+    others: list[dict[str, Any]] = [
+        {"headers": {"X-A": "2"}},
+        {"get_headers": print},
+        {"extra": {}},
+        {"url": URL + "2"},
+    ]
+    for other in others:
+        assert attrs.evolve(config, **other) not in {config}
 
 
 def test_it_is_final_and_has_slots() -> None:

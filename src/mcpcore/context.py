@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,8 @@ from mcpcore.errors import ConfigurationError
 from mcpcore.redaction import redact_names, redact_url, repr_of_name
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from mcpcore.challenges import Challenge
 
 Resolver: TypeAlias = Callable[["RequestContext"], "Mapping[str, str] | Awaitable[Mapping[str, str] | None] | None"]
@@ -72,8 +75,24 @@ def _snapshot(headers: Mapping[Any, Any]) -> Mapping[str, str]:
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
+class Immutable:
+    """A value that is its own copy.
+
+    Frameworks copy what a run holds, deeply and without asking.  What cannot be changed needs no copy; what it only
+    passes on (a user, an input, a resolver) may have none, and resolvers are promised that very object.
+    """
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
 @frozen(kw_only=True)
-class CallContext:
+class CallContext(Immutable):
     """What the caller says about one call: on whose behalf it is made, and what resolvers may look at.
 
     :param principal: the authorization context of the call, from *authentication* and never from the request: tenant,
@@ -89,13 +108,19 @@ class CallContext:
     """
 
     principal: str | None = field(default=None, validator=_check_principal)
-    request_headers: Mapping[str, str] = field(default=_NO_HEADERS, converter=_snapshot, repr=redact_names)
-    user: Any = field(default=None, repr=False)
-    input: Any = field(default=None, repr=False)
+    request_headers: Mapping[str, str] = field(default=_NO_HEADERS, converter=_snapshot, repr=redact_names, hash=False)
+    user: Any = field(default=None, repr=False, hash=False)
+    input: Any = field(default=None, repr=False, hash=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled as what it was made of: a read-only view of a mapping cannot be.
+        headers = dict(self.request_headers)
+        made = partial(CallContext, principal=self.principal, request_headers=headers, user=self.user, input=self.input)
+        return made, ()
 
 
 @frozen(kw_only=True)
-class RequestContext:
+class RequestContext(Immutable):
     """What a resolver is told about the one HTTP request that it resolves headers for.
 
     A resolver is called with it once for each request; it returns the headers to add, or None for none.
@@ -125,10 +150,10 @@ class RequestContext:
     request_id: int | str | None = None
     body: bytes = field(default=b"", repr=False)
     attempt: int = 1
-    challenge: Challenge | None = None
-    headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=redact_names)
+    challenge: Challenge | None = field(default=None, hash=False)
+    headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=redact_names, hash=False)
     protocol_version: str | None = None
     principal: str | None = None
-    request_headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=redact_names)
-    user: Any = field(default=None, repr=False)
-    input: Any = field(default=None, repr=False)
+    request_headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=redact_names, hash=False)
+    user: Any = field(default=None, repr=False, hash=False)
+    input: Any = field(default=None, repr=False, hash=False)

@@ -19,6 +19,7 @@ from attrs import field, frozen
 
 import mcpcore
 from mcpcore import ConfigurationError
+from mcpcore.context import Immutable
 from mcpcore.redaction import redact_names, redact_url
 
 from .mcp_json import read_entries
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
     TransportName = Literal["http", "sse", "auto"]
     RedirectPolicy = Literal["never", "same-origin"]
+
+
+_FOR_A_RUN = frozenset({"name", "required", "requires_user", "extra"})
 
 
 def _copy_of_headers(headers: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -82,7 +86,7 @@ def _check_timeout(_config: object, _attribute: object, timeout: Any) -> None:
 
 @final
 @frozen
-class ServerConfig:
+class ServerConfig(Immutable):
     """One MCP server, and how to speak to it; for :func:`transports.connect` and :func:`transports.open_run`.
 
     Immutable: ``attrs.evolve(config, timeout=5.0)`` makes another one.
@@ -114,10 +118,12 @@ class ServerConfig:
     url: str = field(repr=redact_url)
     name: str | None = field(default=None, kw_only=True, validator=_check_name)
     type: TransportName = field(default="http", kw_only=True)
-    headers: Mapping[str, str] = field(default=None, kw_only=True, converter=_copy_of_headers, repr=redact_names)
+    headers: Mapping[str, str] = field(
+        default=None, kw_only=True, converter=_copy_of_headers, repr=redact_names, hash=False
+    )
     auth_token: str | None = field(default=None, kw_only=True, repr=False)
     get_headers: Resolver | tuple[Resolver, ...] | None = field(
-        default=None, kw_only=True, converter=_copy_of_resolvers, repr=False
+        default=None, kw_only=True, converter=_copy_of_resolvers, repr=False, hash=False
     )
     forward: tuple[str, ...] = field(default=(), kw_only=True, converter=_copy_of_names)
     protocol_version: str | None = field(default=None, kw_only=True)
@@ -128,7 +134,9 @@ class ServerConfig:
     timeout: float | None = field(default=30.0, kw_only=True, validator=_check_timeout)
     requires_user: bool = field(default=False, kw_only=True)
     required: bool = field(default=False, kw_only=True)
-    extra: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, converter=_copy_of_extra, repr=redact_names)
+    extra: Mapping[str, Any] = field(
+        factory=dict[str, Any], kw_only=True, converter=_copy_of_extra, repr=redact_names, hash=False
+    )
 
     def __attrs_post_init__(self) -> None:
         core_client(self)
@@ -185,8 +193,11 @@ def server_config(server: str | ServerConfig, options: Mapping[str, Any]) -> Ser
     """The configuration that :func:`transports.connect` was given, as one value or as options beside a URL.
 
     :raises mcpcore.ConfigurationError: if it is given as both, or can never work.
+    :raises TypeError: if an option is a run's, or nobody's.
     """
     if not isinstance(server, ServerConfig):
+        if runs := _FOR_A_RUN & options.keys():
+            raise TypeError(f"{', '.join(sorted(runs))}: read by a run alone, and no option of connect()")
         return ServerConfig(server, **options)
     if options:
         raise ConfigurationError(
