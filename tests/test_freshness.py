@@ -101,7 +101,7 @@ def test_an_answer_that_depends_on_more_than_its_key_is_not_kept(name: str, valu
     assert cache_key("resources/read", {"uri": "file:///a", name: value}) is None
 
 
-@pytest.mark.parametrize("value", [float("nan"), "\ud800", object()], ids=["nan", "surrogate", "object"])
+@pytest.mark.parametrize("value", [float("nan"), object()], ids=["nan", "object"])
 def test_parameters_that_cannot_be_sent_have_no_key(value: object) -> None:
     assert cache_key("resources/read", {"uri": value}) is None
 

@@ -315,7 +315,8 @@ def tokens_kept(patch: pytest.MonkeyPatch) -> None:
 
     def settle(self: Call, resolution: Resolution) -> None:
         real(self, resolution)
-        self.partition.mirrored["credentials"] = resolution  # type: ignore[assignment]  # that is what is wrong with it
+        # That is what is wrong with it.
+        self.partition.mirrored._tools["credentials"] = resolution  # type: ignore[assignment]
 
     patch.setattr(Call, "settle", settle)
 

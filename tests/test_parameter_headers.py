@@ -160,7 +160,7 @@ def test_a_definition_that_lost_its_annotation_is_forgotten() -> None:
 
 def test_the_oldest_definition_goes_first() -> None:
     tools = [{"name": name, "inputSchema": {"properties": {"a": STRING}}} for name in ("one", "two", "three")]
-    client, driver = modern_client(limits=Limits(mirrored_tools=2)), serving(*tools)
+    client, driver = modern_client(limits=Limits(mirrored_bytes=2 * 250)), serving(*tools)
     driver.run(client.list_tools())
     for name, expected in (("one", {}), ("two", {"region": "x"}), ("three", {"region": "x"})):
         driver.run(client.call_tool(name, {"a": "x"}))

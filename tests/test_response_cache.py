@@ -67,7 +67,14 @@ def test_an_entry_is_bytes_and_each_reading_makes_new_objects() -> None:
     assert other["tools"]
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("nan"), "\ud800"], ids=repr)
+def test_half_a_surrogate_pair_is_kept_as_it_came() -> None:
+    result = {"tools": [], "note": "\ud83d \u00e9"}
+    made = Entry.of([result], 0.0, 1.0)
+    assert made is not None
+    assert made.results() == [result]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")], ids=repr)
 def test_what_has_no_json_is_no_entry(value: object) -> None:
     assert Entry.of([{"tools": [value]}], 0.0, 1.0) is None
 

@@ -228,8 +228,27 @@ def test_initialize_in_a_stream_with_a_ping() -> None:
 def test_a_session_shows_no_secret() -> None:
     session = Session(URL + "?key=secret", REVISIONS[HANDSHAKE])
     session.id = "secret"
-    session.accept({**initialize_result(), "instructions": "secret"})
+    session.accept({**initialize_result(), "instructions": "secret"}, Limits())
     assert "secret" not in repr(session)
+
+
+@pytest.mark.parametrize(
+    ("told", "instructions"),
+    [({"instructions": "half of \ud83d"}, "half of \ud83d"), ({"capabilities": {"x": float("inf")}}, None)],
+    ids=["half a surrogate pair", "no number"],
+)
+def test_what_a_server_says_oddly_of_itself_is_no_reason_to_do_without_it(
+    told: dict[str, Any], instructions: str | None
+) -> None:
+    session = Session(URL, REVISIONS[HANDSHAKE])
+    session.accept({**initialize_result(), **told}, Limits())
+    assert session.discovery.instructions == instructions
+
+
+def test_what_a_server_says_at_length_of_itself_is_not_remembered() -> None:
+    session = Session(URL, REVISIONS[HANDSHAKE])
+    session.accept({**initialize_result(), "instructions": "x" * 1000}, Limits(told_bytes=1000))
+    assert session.discovery.instructions is None
 
 
 # One session for each identity.

@@ -149,13 +149,13 @@ async def test_nobody_is_shown_what_another_was_told() -> None:
 
 
 @pytest.mark.anyio
-async def test_without_a_principal_the_headers_tell_people_apart() -> None:
+async def test_without_a_principal_nothing_is_shared_where_headers_tell_people_apart() -> None:
     server, store = server_of(), Memory()
     for _ in range(2):
         for name in PEOPLE:
             context = CallContext(request_headers={"X-User": name})
             assert await listed(server, store, context) == [f"tool-of-{name}"]
-    assert methods(server).count("tools/list") == 2
+    assert methods(server).count("tools/list") == 4
 
 
 @pytest.mark.anyio

@@ -20,9 +20,10 @@ from mcpcore.session import ensure_session, exchange_in_session, request_message
 
 if TYPE_CHECKING:
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.jsonrpc import Request
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow, Outbound
+    from mcpcore.requests import Outbound
     from mcpcore.state import Verdict
 
 

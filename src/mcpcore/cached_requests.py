@@ -11,7 +11,6 @@ and then makes its request with what they said.
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -24,9 +23,9 @@ from mcpcore.shared_store import recall, share
 if TYPE_CHECKING:
     from mcpcore.asking import Asking
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.freshness import CacheKey
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow
     from mcpcore.response_cache import Entry, ResponseCache
     from mcpcore.revisions import Revision
 
@@ -34,25 +33,16 @@ if TYPE_CHECKING:
 _DISCOVERY = bare_key(DISCOVER)
 
 
-class Source(Enum):
-    """Where an answer comes from."""
-
-    SERVER = auto()
-    OWN = auto()
-    """What the same identity was told before."""
-    PUBLIC = auto()
-    """What any identity was told of a public list."""
-
-
 @frozen
 class Answer:
     """What a call got to its question, in objects of its own.
 
+    :ivar is_fetched: whether the server was asked.
     :ivar results: one result; of a list as a whole, that of each page.
     :ivar entry: the same as it is kept, or None if it can't be.
     """
 
-    source: Source
+    is_fetched: bool
     results: list[dict[str, Any]] = field(repr=False)
     entry: Entry | None = None
 
@@ -73,9 +63,9 @@ def answer(
     """
     caching = call.state.caching
     if key is None or mode is CacheMode.BYPASS or not caching.is_on:
-        return Answer(Source.SERVER, [(yield from asking.make())])
+        return Answer(True, [(yield from asking.make())])
     if not revision.cache_hints and not caching.default_ttl:
-        return Answer(Source.SERVER, [(yield from asking.make())])
+        return Answer(True, [(yield from asking.make())])
     if not call.is_settled:
         yield from asking.settle()
     question = _Question(call, asking, revision, key, is_list)
@@ -83,7 +73,7 @@ def answer(
         found = yield from question.ask((yield from asking.resolve()))
     else:
         found = yield from question.look_then_ask()
-    if found.source is Source.SERVER and found.entry is not None and key == _DISCOVERY:
+    if found.is_fetched and found.entry is not None and key == _DISCOVERY:
         yield from share(call, call.partition.cache, revision, DISCOVER, found.entry)
     return found
 
@@ -100,15 +90,22 @@ class _Question:
 
     def look_then_ask(self) -> Flow[Answer]:
         """Take what is there, or what another call of this identity brings, else ask."""
-        found = self._look() or (yield from self._look_in_store())
-        if found is not None:
+        if (found := self._look()) is not None:
             return found
         cache = self._call.partition.cache
         if self._key[0] in cache.unkept:
             return (yield from self.ask((yield from self._asking.resolve())))
+        if (found := (yield from self._look_in_store())) is not None:
+            return found
         try:
             return (
-                yield from fly(cache.runway(self._key), look=self._look, resolve=self._asking.resolve, lead=self.ask)
+                yield from fly(
+                    cache.runway(self._key),
+                    look=self._look,
+                    resolve=self._asking.resolve,
+                    lead=self.ask,
+                    lands_early=True,
+                )
             )
         finally:
             cache.leave_runway(self._key)
@@ -118,29 +115,28 @@ class _Question:
         self._call.state.counters.cache_misses += 1
         asked = self._call.partition.cache.asking(self._call.state.partitions.now())
         result = yield from self._asking.make(resolution)
-        return Answer(Source.SERVER, [result], self._call.keep(self._revision, self._key, result, asked))
+        return Answer(True, [result], self._call.keep(self._revision, self._key, result, asked))
 
     def _look(self) -> Answer | None:
         state = self._call.state
-        for source, cache in self._caches():
+        for cache in self._caches():
             entry = cache.find(self._key, state.partitions.now())
             if entry is not None:
-                return self._hit(source, entry)
+                return self._hit(entry)
         return None
 
     def _look_in_store(self) -> Flow[Answer | None]:
         if self._is_list or self._key == _DISCOVERY:
-            for source, cache in self._caches():
+            for cache in self._caches():
                 entry = yield from recall(self._call, cache, self._revision, self._key[0])
                 if entry is not None:
-                    return self._hit(source, entry)
+                    return self._hit(entry)
         return None
 
-    def _caches(self) -> list[tuple[Source, ResponseCache]]:
-        own = (Source.OWN, self._call.partition.cache)
-        is_public = self._is_list and self._call.state.caching.share_public
-        return [own, (Source.PUBLIC, self._call.state.public)] if is_public else [own]
+    def _caches(self) -> list[ResponseCache]:
+        own, public = self._call.partition.cache, self._call.state.public
+        return [own, public] if self._is_list and self._call.state.caching.share_public else [own]
 
-    def _hit(self, source: Source, entry: Entry) -> Answer:
+    def _hit(self, entry: Entry) -> Answer:
         self._call.state.counters.cache_hits += 1
-        return Answer(source, entry.results(), entry)
+        return Answer(False, entry.results(), entry)

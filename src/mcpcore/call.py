@@ -40,6 +40,8 @@ class Call:
     :ivar may_keep: whether what this call learns or opens may be kept for other calls of its partition.
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
+    :ivar withdrawn: methods whose answers were withdrawn from the shared store while an answer was awaited.
+    :ivar to_withdraw: those that the server has told of again since.
     :ivar told: what the server told about itself while this call searched for its era.
     :ivar resolutions: how many of its resolutions have not been used for a request.
     """
@@ -51,6 +53,8 @@ class Call:
     may_keep: bool = field(default=True, init=False)
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
+    withdrawn: frozenset[str] = field(default=frozenset(), init=False)
+    to_withdraw: frozenset[str] = field(default=frozenset(), init=False)
     told: Discovery | None = field(default=None, init=False, repr=False)
     resolutions: int = field(default=0, init=False)
     _handshakes: int = field(default=0, init=False)

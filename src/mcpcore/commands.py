@@ -28,7 +28,8 @@ and ``EndResponse`` always speak of the response whose head came last among thos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -175,6 +176,8 @@ class Complete(Generic[T_co]):
     result: T_co = field(repr=False)
 
 
+T = TypeVar("T")
+
 Command = (
     ResolveHeaders
     | SendRequest
@@ -187,3 +190,6 @@ Command = (
     | StorePut
     | StoreDelete
 )
+
+Flow: TypeAlias = Generator[Command, Any, T]
+"""Work that hands out commands and is sent their answers; its return value is a ``T``."""

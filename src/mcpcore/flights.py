@@ -5,28 +5,33 @@ A handshake, or the probe for the era, is worth doing once when many calls need 
 wait for the landing and look at what it left behind.  If they find what they need, good; if not, each takes its own
 turn in its own context, without joining again, so that a row of failing leaders can't delay anyone for long.
 
-Two rules keep identities apart.  A flight is claimed only after the claimant's resolvers have answered; one that
-others than the leader's own identity may join lands before those are asked again.  So a resolver that hangs holds
-no other identity up.  And a flight carries nothing: neither a result nor a failure goes from leader to follower.
+Two rules keep identities apart.  A flight is claimed only after the claimant's resolvers have answered.  And a flight
+carries nothing: neither a result nor a failure goes from leader to follower.
+
+Most flights land before their leader asks anybody but the server: its resolvers once more, a handler, a store.  So what
+hangs there holds no other identity up; and what is called there may itself use the client, without waiting for the very
+call that waits for it.  The exception is the opening of a session or stream, which is not to be done twice for that.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field
 
-from mcpcore.commands import ResolveHeaders, WaitFor
+from mcpcore.commands import Deliver, ResolveHeaders, StoreDelete, StoreGet, StorePut, WaitFor
 from mcpcore.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
-    from mcpcore.commands import Command
+    from mcpcore.commands import Command, Flow
 
 T = TypeVar("T")
 P = TypeVar("P")
+
+_ASKS_OTHERS = (ResolveHeaders, Deliver, StoreGet, StorePut, StoreDelete)
 
 
 @define(eq=False)
@@ -45,17 +50,17 @@ class Runway:
 def fly(
     runway: Runway,
     look: Callable[[], T | None],
-    resolve: Callable[[], Generator[Command, Any, P]],
-    lead: Callable[[P], Generator[Command, Any, T]],
+    resolve: Callable[[], Flow[P]],
+    lead: Callable[[P], Flow[T]],
     *,
-    is_shared: bool = False,
-) -> Generator[Command, Any, T]:
+    lands_early: bool = False,
+) -> Flow[T]:
     """Get what ``look`` finds, from another call's flight if there is one, else by ``lead``.
 
     :param look: finds what is needed where a flight leaves it, or returns None.
     :param resolve: resolves the headers of the first request of ``lead``.
     :param lead: does the work with that resolution and leaves its outcome where ``look`` finds it.
-    :param is_shared: whether the calls of several identities meet here.
+    :param lands_early: whether the flight lands before its leader asks anybody but the server.
     """
     may_join = True
     while True:
@@ -76,19 +81,19 @@ def fly(
         return (yield from work)
     flight = runway.flight = Signal()
     try:
-        return (yield from (_landing_before_resolvers(runway, work) if is_shared else work))
+        return (yield from (_landing_early(runway, work) if lands_early else work))
     finally:
         runway.land(flight)
 
 
-def _landing_before_resolvers(runway: Runway, work: Generator[Command, Any, T]) -> Generator[Command, Any, T]:
-    """``work``, with the flight landed as soon as it asks a resolver."""
+def _landing_early(runway: Runway, work: Flow[T]) -> Flow[T]:
+    """``work``, with the flight landed before it asks anybody but the server."""
     flight = runway.flight
     step: Callable[[], Command] = work.__next__
     try:
         while True:
             command = step()
-            if isinstance(command, ResolveHeaders) and flight is not None:
+            if isinstance(command, _ASKS_OTHERS) and flight is not None:
                 runway.land(flight)
             try:
                 answer = yield command

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.endpoint import Endpoint
     from mcpcore.limits import Limits
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow
     from mcpcore.revisions import Revision
     from mcpcore.sse import ServerSentEvent
 
@@ -314,7 +314,7 @@ def _connect(call: Call, request: Outbound, revision: Revision, resolution: Reso
 
 def _shake_hands(call: Call, stream: EventStream, session: Session) -> Flow[None]:
     result = yield from ask(call, stream, initialize_request(call, session))
-    session.accept(result, call.state.pinned)
+    session.accept(result, call.state.limits, call.state.pinned)
     yield from post_message(call, stream, initialized_notification(session))
     session.note(SessionEvent.CONFIRMED)
 

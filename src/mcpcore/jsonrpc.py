@@ -14,6 +14,7 @@ it.
 from __future__ import annotations
 
 import json
+import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -112,7 +113,9 @@ def dump(value: dict[str, Any], *, is_canonical: bool = False) -> bytes:
     :raises LocalProtocolError: if it holds something that JSON does not have.
     """
     try:
-        return (_CANONICAL if is_canonical else _ENCODER).encode(value).encode()
+        text = (_CANONICAL if is_canonical else _ENCODER).encode(value)
+        # Half of a surrogate pair, which some servers cut text into, has a form in JSON but none in UTF-8.
+        return text.encode() if text.isascii() or not _LONE_SURROGATE.search(text) else _ASCII.encode(value).encode()
     except (TypeError, ValueError, RecursionError):
         reason = "a value cannot be written as JSON"
     raise LocalProtocolError(reason)
@@ -125,6 +128,8 @@ def load(data: bytes) -> dict[str, Any]:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_ASCII = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 

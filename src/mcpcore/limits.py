@@ -38,8 +38,10 @@ class Limits:
     """How many requests may wait for their answer on one HTTP+SSE stream; a further call waits its turn."""
     pages: int = 1_000
     """How many pages a listing may have."""
-    mirrored_tools: int = 1_000
-    """How many tools with arguments that travel as headers are remembered for one identity; the oldest go first."""
+    mirrored_bytes: int = 256 * 1024
+    """How much is remembered, for one identity, of which arguments travel as headers; the oldest tools go first."""
+    told_bytes: int = 64 * 1024
+    """How much of what a server tells about itself is remembered with a session; what is longer is not remembered."""
     redirects: int = 5
     """How many same-origin redirects one request may follow."""
     handshakes: int = 8

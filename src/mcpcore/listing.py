@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcpcore import rpc
-from mcpcore.cached_requests import Source
 from mcpcore.errors import LimitExceeded, RemoteProtocolError, RpcError
 from mcpcore.freshness import CacheMode, bare_key, is_public
 from mcpcore.response_cache import Asked, Entry
@@ -19,7 +18,7 @@ from mcpcore.shared_store import share
 if TYPE_CHECKING:
     from mcpcore.cached_requests import Answer
     from mcpcore.call import Call
-    from mcpcore.requests import Flow
+    from mcpcore.commands import Flow
     from mcpcore.state import Verdict
 
 _INVALID_PARAMS = -32602
@@ -38,7 +37,7 @@ def read_list(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, A
         return (yield from _read(call, method, mode, answers))
     except (RpcError, RemoteProtocolError, LimitExceeded) as error:
         is_answer = isinstance(error, RpcError) and error.code != _INVALID_PARAMS
-        if is_answer or all(answer.source is Source.SERVER for answer in answers):
+        if is_answer or all(answer.is_fetched for answer in answers):
             raise
     return (yield from _read(call, method, CacheMode.REFRESH, []))
 
@@ -66,7 +65,7 @@ def _read(call: Call, method: str, mode: CacheMode, answers: list[Answer]) -> Fl
 def _share(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:
     """Let others have a list: the same identity in other processes and, if it is public, every identity."""
     state, verdict, entry = call.state, call.state.verdict, _whole(answers)
-    is_news = any(answer.source is Source.SERVER for answer in answers)
+    is_news = any(answer.is_fetched for answer in answers)
     if verdict is None or entry is None or not is_news:
         return
     own = call.partition.cache

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.exchange import Exchange
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow
 
 HEADER_MISMATCH = -32020
 MISSING_CLIENT_CAPABILITY = -32021
@@ -101,7 +101,7 @@ def _send_once(
         return (yield from send(call, outbound, resolution))
     # Which definition of the tool this identity was shown is known as soon as it is known whose call this is.
     resolution = None if call.is_settled else (yield from resolve(call, outbound))
-    annotations = call.partition.mirrored.get(outbound.rpc_name, ())
+    annotations = call.partition.mirrored.find(outbound.rpc_name)
     headers = mirrored_arguments(annotations, as_object(params.get("arguments")) or {})
     return (yield from send(call, evolve(outbound, headers=(*outbound.headers, *headers)), resolution))
 

@@ -23,18 +23,19 @@ from mcpcore.http_sse import ensure_stream
 from mcpcore.jsonrpc import ErrorResponse, Response
 from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, is_complete, read_discovery, supported_versions
 from mcpcore.requests import refusal, resolve, send
-from mcpcore.response_cache import Asked
+from mcpcore.response_cache import Asked, Entry
 from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
 from mcpcore.session import OpeningRefused, ensure_session
-from mcpcore.shared_store import recall_verdict, share_verdict
+from mcpcore.shared_store import recall_verdict, share, share_verdict
 from mcpcore.state import Transport, Verdict
 from mcpcore.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
 
 if TYPE_CHECKING:
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.exchange import Exchange
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow, Outbound
+    from mcpcore.requests import Outbound
 
 _PROVES_NOTHING = frozenset({401, 403, 407, 408, 429})
 
@@ -84,7 +85,7 @@ def negotiate(call: Call) -> Flow[Verdict]:
             look=lambda: state.verdict,
             resolve=lambda: resolve(call, search.probe),
             lead=search.run,
-            is_shared=True,
+            lands_early=True,
         )
     )
 
@@ -113,6 +114,7 @@ class Search:
     probe: Outbound = field(init=False, repr=False)
     state: NegotiationState = field(default=NegotiationState.UNKNOWN, init=False)
     _handshake: Revision = field(default=HANDSHAKE, init=False)
+    _kept: Entry | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.probe = discover_request(self._call, MODERN)
@@ -131,6 +133,8 @@ class Search:
             raise
         self._call.state.record(verdict)
         yield from share_verdict(self._call.state, verdict)
+        if self._kept is not None:
+            yield from share(self._call, self._call.partition.cache, verdict.revision, DISCOVER, self._kept)
         return verdict
 
     def _search(self, resolution: Resolution | None) -> Flow[Verdict]:
@@ -163,7 +167,7 @@ class Search:
             return None
         if isinstance(answer, Response) and is_complete(answer.result):
             call.told = read_discovery(answer.result)
-            call.keep(revision, bare_key(DISCOVER), answer.result, asked)
+            self._kept = call.keep(revision, bare_key(DISCOVER), answer.result, asked)
         self._advance(NegotiationEvent.MODERN_PROOF)
         return revision
 

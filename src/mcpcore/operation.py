@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mcpcore.call import Call
-    from mcpcore.commands import Command, StoredEntry
-    from mcpcore.requests import Flow, Outbound
+    from mcpcore.commands import Command, Flow, StoredEntry
+    from mcpcore.requests import Outbound
 T = TypeVar("T")
 
 _log = logging.getLogger("mcpcore")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from mcpcore.errors import RemoteProtocolError
 from mcpcore.header_fields import is_token
@@ -38,6 +38,40 @@ class MirroredArgument:
 
     path: tuple[str, ...]
     header: bytes
+
+
+@define(eq=False)
+class MirroredTools:
+    """The tools that an identity was shown, as far as arguments of theirs travel as headers."""
+
+    _tools: dict[str, tuple[MirroredArgument, ...]] = field(
+        factory=dict[str, tuple[MirroredArgument, ...]], init=False, repr=False
+    )
+    _bytes: int = field(default=0, init=False)
+
+    def find(self, name: str) -> tuple[MirroredArgument, ...]:
+        """What travels as headers when the tool ``name`` is called."""
+        return self._tools.get(name, ())
+
+    def remember(self, name: str, annotations: tuple[MirroredArgument, ...], most: int) -> None:
+        """Remember a tool's definition in place of an earlier one; what is remembered longest goes first.
+
+        :param most: how many bytes may be remembered.
+        """
+        self._forget(name)
+        if annotations:
+            self._tools[name] = annotations
+            self._bytes += _size(name, annotations)
+        while self._bytes > most:
+            self._forget(next(iter(self._tools)))
+
+    def _forget(self, name: str) -> None:
+        self._bytes -= _size(name, self._tools.pop(name, ()))
+
+
+def _size(name: str, annotations: tuple[MirroredArgument, ...]) -> int:
+    """About how many bytes a tool takes: what its server chose, and the objects around it."""
+    return sum(len(name) + 200 + len(a.header) + sum(map(len, a.path)) for a in annotations)
 
 
 def read_annotations(schema: Mapping[str, Any]) -> tuple[MirroredArgument, ...]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mcpcore.flights import Runway
+from mcpcore.parameter_headers import MirroredTools
 from mcpcore.response_cache import CacheBudget, ResponseCache
 from mcpcore.shapes import as_object, as_text
 from mcpcore.signals import Signal
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from mcpcore.digests import Digester
     from mcpcore.http_sse import EventStream
     from mcpcore.limits import Limits
-    from mcpcore.parameter_headers import MirroredArgument
     from mcpcore.session import Session
 
 
@@ -74,7 +74,7 @@ class Partition:
     :ivar is_kept: whether other calls can find it, so that what is put there is ended some day.
     :ivar users: how many calls are using it.
     :ivar used: when the last call ended, in seconds of the client's clock.
-    :ivar mirrored: the arguments that travel as headers, of the tools that this identity was shown.
+    :ivar mirrored: what travels as headers, of the arguments of the tools that this identity was shown.
     :ivar opening: the flight that opens its session or stream.
     """
 
@@ -86,9 +86,7 @@ class Partition:
     used: float = 0.0
     session: Session | None = None
     stream: EventStream | None = None
-    mirrored: dict[str, tuple[MirroredArgument, ...]] = field(
-        factory=dict[str, "tuple[MirroredArgument, ...]"], repr=False
-    )
+    mirrored: MirroredTools = field(factory=MirroredTools, repr=False)
     opening: Runway = field(factory=Runway)
     _stream_kept: Signal | None = field(default=None, init=False, repr=False)
 
@@ -243,4 +241,5 @@ class Partitions:
         partition.close_stream()
         partition.cache.clear(self.now())
         if partition.session is not None and self.can_end(partition):
+            partition.session.forget_what_was_told()
             self.retired.append((partition.principal, partition.session))

@@ -40,17 +40,13 @@ from mcpcore.state import Redirects
 from mcpcore.tools import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-    from typing import TypeAlias, TypeVar
+    from collections.abc import Iterable
 
     from mcpcore.call import Call
     from mcpcore.challenges import Challenge
-    from mcpcore.commands import Command
+    from mcpcore.commands import Flow
     from mcpcore.pipeline import Resolution
     from mcpcore.revisions import Revision
-
-    T = TypeVar("T")
-    Flow: TypeAlias = Generator[Command, Any, T]
 
 _log = logging.getLogger("mcpcore")
 
@@ -214,9 +210,11 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
         yield from _read(call, outbound, exchange, status, headers)
     except McpError:
         call.forget(outbound)
+        yield from _withdraw_the_rest(call)
         raise
     finally:
         call.state.counters.ignored_messages += exchange.ignored
+    yield from _withdraw_the_rest(call)
     return exchange
 
 
@@ -315,15 +313,33 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
 
 
 def _forget_changed(call: Call, change: Change) -> Flow[None]:
-    """Drop what is kept of answers that a server says have changed: this identity's, and the public ones."""
+    """Drop what is kept of answers that a server says have changed: this identity's, and the public ones.
+
+    The shared store is told at once, and once more when the answer is there: a server may say it many times before.
+    """
     state, now = call.state, call.state.partitions.now()
-    caches = (call.partition.cache, state.public)
     # All of it before the first command, which may let us wait, or be the call's last.
-    for cache in caches:
+    for cache in (call.partition.cache, state.public):
         cache.invalidate(change, now)
+    news = change.methods - call.withdrawn
+    call.to_withdraw |= change.methods - news
+    call.withdrawn |= news
+    if news:
+        yield from _withdraw(call, news)
+
+
+def _withdraw_the_rest(call: Call) -> Flow[None]:
+    """Tell the shared store what the server has told more than once."""
+    methods, call.withdrawn, call.to_withdraw = call.to_withdraw, frozenset(), frozenset()
+    if methods:
+        yield from _withdraw(call, methods)
+
+
+def _withdraw(call: Call, methods: frozenset[str]) -> Flow[None]:
+    state = call.state
     if state.verdict is not None:
-        for cache in caches:
-            yield from withdraw(call, cache, state.verdict.revision, change.methods)
+        for cache in (call.partition.cache, state.public):
+            yield from withdraw(call, cache, state.verdict.revision, methods)
 
 
 def _forget_answers(call: Call) -> Flow[None]:

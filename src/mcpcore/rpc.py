@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from mcpcore.cached_requests import Answer
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.partitions import Discovery
-    from mcpcore.requests import Flow
     from mcpcore.state import Verdict
 
     T = TypeVar("T")

@@ -20,7 +20,7 @@ from attrs import define, field
 
 from mcpcore import jsonrpc
 from mcpcore.context import RequestKind
-from mcpcore.errors import McpError, RemoteProtocolError
+from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError
 from mcpcore.flights import fly
 from mcpcore.jsonrpc import ErrorResponse, Notification, Request
 from mcpcore.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
@@ -31,10 +31,11 @@ from mcpcore.transitions import SESSION, SessionEvent, SessionState, advance
 
 if TYPE_CHECKING:
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.exchange import Exchange
     from mcpcore.flights import Runway
+    from mcpcore.limits import Limits
     from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Flow
 
 _log = logging.getLogger("mcpcore")
 
@@ -67,11 +68,15 @@ class Session:
         told = jsonrpc.load(self._told)
         return Discovery.from_json(told, told.get("serverInfo"))
 
+    def forget_what_was_told(self) -> None:
+        """Be no more than what it takes to be ended."""
+        self._told = b"{}"
+
     def note(self, event: SessionEvent) -> None:
         """Take note of what happened to it."""
         self.state = advance(SESSION, self.state, event)
 
-    def accept(self, result: dict[str, Any], pinned: Revision | None = None) -> None:
+    def accept(self, result: dict[str, Any], limits: Limits, pinned: Revision | None = None) -> None:
         """Take the result of ``initialize``.
 
         :raises RemoteProtocolError: if it names no revision of the handshake era that we speak, or another than
@@ -82,7 +87,7 @@ class Session:
         if revision is None or revision.era is not Era.HANDSHAKE or pinned not in (None, revision):
             raise RemoteProtocolError("the server's initialize result names no protocol version that we are to speak")
         self.revision = revision
-        self._told = jsonrpc.dump({name: result[name] for name in _TOLD if name in result})
+        self._told = _remembered(result, limits)
         self.note(SessionEvent.INITIALIZE_RESULT)
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -98,6 +103,18 @@ class Session:
         """The POST of one message in this session."""
         revision = None if self.state is SessionState.INITIALIZING else self.revision
         return post(self.url, kind, message, revision, self.headers())
+
+
+def _remembered(result: dict[str, Any], limits: Limits) -> bytes:
+    """What a server told about itself, if that can be remembered for as long as the session lasts."""
+    try:
+        told = jsonrpc.dump({name: result[name] for name in _TOLD if name in result})
+    except LocalProtocolError:
+        told = None  # It holds what JSON has no form for, such as a number too large to be one.
+    if told is None or len(told) > limits.told_bytes:
+        _log.warning("what the server tells about itself cannot be remembered, or is too long (limits.told_bytes)")
+        return b"{}"
+    return told
 
 
 def post(
@@ -175,7 +192,7 @@ def _open(call: Call, session: Session, request: Outbound, resolution: Resolutio
         raise OpeningRefused(exchange, request)
     # The server has a session now: until it is known to be usable, it ends with this call, whatever happens.
     session.id, call.own_session = exchange.head.session_id, session
-    session.accept(exchange.answer.result, call.state.pinned)
+    session.accept(exchange.answer.result, call.state.limits, call.state.pinned)
     confirmation = yield from send(call, initialized_notification(session))
     if confirmation.head.status >= 300:
         raise refusal(confirmation).located(call.state.endpoint.name, "notifications/initialized")

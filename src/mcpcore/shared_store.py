@@ -27,17 +27,13 @@ from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
 from mcpcore.state import Transport, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator
-    from typing import TypeAlias, TypeVar
+    from collections.abc import Collection
 
     from mcpcore.call import Call
-    from mcpcore.commands import Command, StoredEntry
+    from mcpcore.commands import Flow, StoredEntry
     from mcpcore.response_cache import ResponseCache
     from mcpcore.revisions import Revision
     from mcpcore.state import ClientState
-
-    T = TypeVar("T")
-    Flow: TypeAlias = Generator[Command, Any, T]
 
 _PUBLIC = b"public"  # No partition's key, which has 32 bytes.
 
@@ -88,6 +84,8 @@ def share(call: Call, cache: ResponseCache, revision: Revision, method: str, ent
         latency = repr(now - entry.fetched).encode()  # How much longer ago it was asked for than it is put there.
         value = b'{"latency":' + latency + b',"pages":[' + b",".join(entry.pages) + b"]}"
         yield StorePut(name, value, entry.expires - now)
+        if cache.is_outdated(bare_key(method), entry.fetched):
+            yield StoreDelete((name,))  # It was withdrawn while it was on its way there.
 
 
 def withdraw(call: Call, cache: ResponseCache, revision: Revision, methods: Collection[str] = CACHEABLE) -> Flow[None]:
@@ -129,7 +127,7 @@ def share_verdict(state: ClientState, verdict: Verdict) -> Flow[None]:
 def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: str) -> bytes | None:
     """Where an answer of ``cache`` is in the store; None if it has no place there."""
     state = call.state
-    owner = _PUBLIC if cache is state.public else call.partition.key
+    owner = _PUBLIC if cache is state.public else _owner(call)
     is_on_stream = state.verdict is not None and state.verdict.http_sse
     # A credential that cannot be seen is in no name, so two that differ would meet under one.
     if owner is None or is_on_stream or state.opaque_identity or not state.caching.shared_store:
@@ -138,6 +136,12 @@ def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: st
     return state.partitions.digester.digest(
         b"stored answer", *_configuration(state), revision.name.encode(), owner, method.encode(), params
     )
+
+
+def _owner(call: Call) -> bytes | None:
+    """In whose name answers are there; None for a token that is minted for a call, which nobody will see again."""
+    is_lasting = call.partition.principal is not None or call.state.pipeline.is_static
+    return call.partition.key if is_lasting else None
 
 
 def _verdict_name(state: ClientState) -> bytes:

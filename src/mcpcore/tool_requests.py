@@ -19,8 +19,8 @@ from mcpcore.tools import CallToolResult, Tool
 
 if TYPE_CHECKING:
     from mcpcore.call import Call
+    from mcpcore.commands import Flow
     from mcpcore.freshness import CacheMode
-    from mcpcore.requests import Flow
 
 _log = logging.getLogger("mcpcore")
 
@@ -60,14 +60,8 @@ def _remember(call: Call, tool: Tool) -> None:
         annotations = read_annotations(tool.input_schema)
     except RemoteProtocolError as error:
         raise RemoteProtocolError(f"{tool.name!r}: {error.message}") from None
-    mirrored = call.partition.mirrored
-    if not call.may_keep:
-        return
-    mirrored.pop(tool.name, None)
-    if annotations:
-        mirrored[tool.name] = annotations
-        if len(mirrored) > call.state.limits.mirrored_tools:
-            del mirrored[next(iter(mirrored))]
+    if call.may_keep:
+        call.partition.mirrored.remember(tool.name, annotations, call.state.limits.mirrored_bytes)
 
 
 def call_tool(call: Call, params: dict[str, Any]) -> Flow[CallToolResult]:

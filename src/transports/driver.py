@@ -16,6 +16,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
@@ -135,11 +136,16 @@ class Driver:
 
     async def _drive(self, operation: Operation[T]) -> T:
         responses: list[Response] = []
+        has_waited = False
         try:
             while True:
                 command = operation.next_command()
                 if isinstance(command, Complete):
+                    if not has_waited:
+                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any.
+                        await anyio.lowlevel.checkpoint()
                     return command.result
+                has_waited = has_waited or not isinstance(command, ResolveHeaders)
                 await self._obey(operation, command, responses)
         finally:
             while responses:
