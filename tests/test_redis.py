@@ -443,6 +443,27 @@ def test_without_coredis_the_error_says_what_to_install(monkeypatch: pytest.Monk
         RedisStore.from_url("redis://localhost")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://user:hunter2#x@redis.example:6379",
+        "redis://user:hunter2/x@redis.example:6379",
+        "redis://[user:hunter2@redis.example",
+        "redis://user:x@redis.example:hunter2",
+        "redis://redis.example/0?max_connections=hunter2",
+        "rediss://redis.example?ssl_ca_certs=/nowhere/hunter2",
+        "redis+tls://user:hunter2@redis.example",
+        "https://user:hunter2@redis.example",
+        "hunter2",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="the URL of Redis cannot be used") as caught:
+        RedisStore.from_url(url)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_what_is_printed_tells_no_password() -> None:
     assert "hunter2" not in repr(RedisStore.from_url("redis://user:hunter2@localhost"))
 

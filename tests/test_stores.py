@@ -369,6 +369,33 @@ async def test_who_was_to_find_out_and_is_cancelled_leaves_it_to_another(autojum
     assert await client.get(KEY) is not None
 
 
+async def cancel_without_anybody_asking() -> None:
+    """As a store does on asyncio that waits for a task which somebody else has cancelled; trio forbids it."""
+    raise anyio.get_cancelled_exc_class()
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_and_cancels_nobody() -> None:
+    store = Memory(before=cancel_without_anybody_asking)
+    client = sealed(store)
+    assert await client.get(KEY) is None
+    await anyio.lowlevel.checkpoint()
+    assert await client.get(KEY) is None
+    assert store.asked == ["get"]
+
+
+@pytest.mark.anyio
+async def test_what_is_no_failure_of_the_store_comes_out_as_it_is() -> None:
+    class Stop(BaseException):
+        pass
+
+    async def stop() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        await sealed(Memory(before=stop)).get(KEY)
+
+
 # What is told
 
 

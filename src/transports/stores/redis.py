@@ -11,7 +11,7 @@ library's client, and its answer, which nobody waits for, is dropped with it.
 from __future__ import annotations
 
 import math
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
 T = TypeVar("T")
+
+_SCHEMES = ("redis://", "rediss://", "unix://")
 
 _LARGEST = 64 * 1024 * 1024
 """How much of one value is read, in bytes, so that who can write into Redis cannot fill the memory of who reads."""
@@ -96,21 +98,9 @@ class RedisStore:
         :param commands: how many commands, and so connections, there may be at once.
         :param timeout: seconds for Redis to accept a connection, and to answer a command; when they have passed, the
             connection is closed.  A call waits no longer than ``limits.store``, whatever this is.
-        :raises mcpcore.ConfigurationError: if the package ``coredis`` is missing.
+        :raises mcpcore.ConfigurationError: if the package ``coredis`` is missing, or the URL is none of these.
         """
-        try:
-            import coredis
-            from coredis.retry import NoRetryPolicy
-        except ImportError as missing:
-            raise ConfigurationError("RedisStore needs the package 'coredis': install 'mcpcore[redis]'") from missing
-        client = coredis.Redis.from_url(
-            url,
-            verify_version=False,
-            retry_policy=NoRetryPolicy(),
-            max_connections=commands,
-            connect_timeout=timeout,
-            stream_timeout=timeout,
-        )
+        client = _client_of(url, commands, timeout)
         store = cls(client, prefix=prefix, commands=commands)
         store._own = client
         return store
@@ -169,3 +159,27 @@ class RedisStore:
         if self._own is not None and isinstance(outcome.error, TimeoutError):
             # The library keeps a connection on which an answer is overdue; it may be one to a machine that is gone.
             self._own.connection_pool.disconnect()
+
+
+def _client_of(url: str, commands: int, timeout: float) -> coredis.Redis[bytes]:
+    try:
+        import coredis
+        from coredis.retry import NoRetryPolicy
+    except ImportError as missing:
+        raise ConfigurationError("RedisStore needs the package 'coredis': install 'mcpcore[redis]'") from missing
+    # The library takes what it does not know for plain Redis, and would send the password there.
+    if url.lower().startswith(_SCHEMES):
+        with suppress(OSError, ValueError):
+            return coredis.Redis.from_url(
+                url,
+                verify_version=False,
+                retry_policy=NoRetryPolicy(),
+                max_connections=commands,
+                connect_timeout=timeout,
+                stream_timeout=timeout,
+            )
+    # Without what the library says, which quotes a piece of the URL.
+    raise ConfigurationError(
+        "the URL of Redis cannot be used: it begins with redis://, rediss:// or unix://, and special characters in its "
+        "password are written as %XX"
+    )

@@ -2,7 +2,8 @@
 
 Whatever goes wrong with a store is a miss.  So that a store which is down costs next to nothing, it is left alone for a
 while after each failure; then one request finds out how it is, and until that one has succeeded the others go on
-without.  Nothing here waits for anybody else, and what a caller's own cancellation or deadline ends is no failure.
+without.  Nothing here waits for anybody else, and what a caller's own cancellation ends is no failure; one that a store
+lets out by itself is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import time
 from typing import TYPE_CHECKING, TypeVar, final
 
 import anyio
+
+from mcpcore import TransportError
 
 from .sealing import OVERHEAD, Seal
 
@@ -86,7 +89,7 @@ class SealedStore:
             self._rest()
         try:
             with anyio.fail_after(self._timeout):
-                answer = await request()
+                answer = await _apart(request)
         except Exception as error:
             self._failed(error)
             return None
@@ -108,3 +111,29 @@ class SealedStore:
                 type(error).__name__,
                 self._pause,
             )
+
+
+async def _apart(request: Callable[[], Awaitable[T]]) -> T:
+    """Make a request in a task of its own.
+
+    On asyncio a store that waits for a task which somebody else has cancelled raises what looks like a cancellation of
+    whoever asked it.  Here it ends this task, and not the caller.
+    """
+    answers: list[T] = []
+    failures: list[BaseException] = []
+
+    async def ask() -> None:
+        try:
+            answers.append(await request())
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as failure:
+            # Let out of the task it would come in a group.
+            failures.append(failure)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+    if answers:
+        return answers[0]
+    # Taken out of the list, which the error's traceback holds on to.
+    raise failures.pop() if failures else TransportError("the store cancelled the request")
