@@ -23,6 +23,7 @@ from support.caching import (
     over_streamable_http,
     own_list,
     pages,
+    telling,
     tool,
     user_of,
     world_in,
@@ -39,12 +40,14 @@ from support.stepping import (
 from mcpcore import (
     CallContext,
     ConfigurationError,
+    Deliver,
     Limits,
     ReceiveData,
     ResolveHeaders,
     RpcError,
     SendRequest,
 )
+from mcpcore.metadata import PROGRESS_TOKEN_KEY
 
 LIST = "tools/list"
 
@@ -521,3 +524,39 @@ def test_the_keys_of_a_definition_stay_in_their_order(era: str) -> None:
         assert list(tool.input_schema) == list(schema)
         assert list(tool.input_schema["properties"]) == ["z", "a", "m"]
     assert asked(world) == 1
+
+
+# What is called while one asks may itself use the client.
+
+
+def test_a_handler_may_ask_the_same_while_its_call_asks() -> None:
+    def progressing(request: SendRequest) -> Any:
+        token = message_of(request)["params"].get("_meta", {}).get(PROGRESS_TOKEN_KEY, 0)
+        return telling(request, own_list(request), "notifications/progress", progressToken=token, progress=1)
+
+    world = world_in("modern", progressing)
+    asking = world.play(world.client.request("tools/list", context=ALICE, on_progress=print))
+    asking.until(Deliver)
+    assert listed(world, ALICE) == ["tool of alice"]
+    asking.finish()
+
+
+def test_a_resolver_may_ask_the_same_while_it_is_asked_again() -> None:
+    refused: list[str] = []
+
+    def once(request: SendRequest) -> Any:
+        if not refused:
+            refused.append("alice")
+            return Reply(401)
+        return own_list(request)
+
+    def token(context: Any) -> dict[str, str]:
+        return {"Authorization": "Bearer t", **as_user(context)}
+
+    world = world_in("modern", once, get_headers=token)
+    asking = world.play(world.client.list_tools(context=ALICE))
+    asking.until(SendRequest)
+    asking.step()
+    asking.until(ResolveHeaders)
+    assert listed(world, ALICE) == ["tool of alice"]
+    asking.finish()

@@ -237,6 +237,8 @@ class Client:
     def close(self) -> list[Operation[None]]:
         """Forget every identity and end what the server holds for them.
 
+        A call that is still in flight, or begins after this, serves itself alone and leaves nothing behind.
+
         :returns: one operation for each session to end.  Drive them all, within ``limits.goodbye`` seconds together;
             leaving them undone harms nobody but the server.
         """
@@ -246,7 +248,7 @@ class Client:
             partition.close_stream()
             if partition.session is not None and partitions.can_end(partition):
                 sessions.append((partition.principal, partition.session))
-        partitions.clear()
+        partitions.close()
         self._state.public.clear(partitions.now())
         return [self._goodbye(principal, session) for principal, session in sessions]
 

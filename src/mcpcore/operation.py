@@ -75,7 +75,10 @@ class Operation(Generic[T]):
             self._advance(self._flow.__next__)
         if self._error is not None:
             error, self._error = self._error, None
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # Its traceback leads here; a cycle would keep all that the call held until it is collected.
         command = self._command
         if command is None:
             raise LocalProtocolError(f"{self.name} is over")

@@ -132,6 +132,7 @@ class Partitions:
     _named: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
     _anonymous: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
     _next_sweep: float = field(default=-inf, init=False)
+    _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self._limits
@@ -188,8 +189,9 @@ class Partitions:
                 return True
         return False
 
-    def clear(self) -> None:
-        """Forget every partition, and what is left of those that went before."""
+    def close(self) -> None:
+        """Forget every partition, and keep none from now on: a call that is still in flight ends what it opens."""
+        self._is_closed = True
         now = self.now()
         for partition in self.all():
             partition.is_kept = False
@@ -201,6 +203,8 @@ class Partitions:
     def _use(self, store: dict[bytes, Partition], partition: Partition, bound: int) -> Partition:
         """Make ``partition`` the most recently used of its store; others go, if they have to."""
         assert partition.key is not None
+        if self._is_closed:
+            return partition
         partition.is_kept = True
         store[partition.key] = partition
         self._trim(store, bound, partition)

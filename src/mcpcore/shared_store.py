@@ -42,7 +42,7 @@ def recall(call: Call, cache: ResponseCache, revision: Revision, method: str) ->
     """What the store holds of ``cache``, kept there from now on; None if that is nothing, or nothing usable."""
     state, key = call.state, bare_key(method)
     name, generation = _entry_name(call, cache, revision, method), cache.generation
-    if name is None:
+    if name is None or not call.partition.is_kept:
         return None
     stored: StoredEntry | None = yield StoreGet(name)
     if stored is None:
@@ -129,8 +129,7 @@ def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: st
     state = call.state
     owner = _PUBLIC if cache is state.public else _owner(call)
     is_on_stream = state.verdict is not None and state.verdict.http_sse
-    # A credential that cannot be seen is in no name, so two that differ would meet under one.
-    if owner is None or is_on_stream or state.opaque_identity or not state.caching.shared_store:
+    if owner is None or is_on_stream or not state.caching.shared_store:
         return None
     method, params = bare_key(method)
     return state.partitions.digester.digest(
@@ -139,9 +138,13 @@ def _entry_name(call: Call, cache: ResponseCache, revision: Revision, method: st
 
 
 def _owner(call: Call) -> bytes | None:
-    """In whose name answers are there; None for a token that is minted for a call, which nobody will see again."""
-    is_lasting = call.partition.principal is not None or call.state.pipeline.is_static
-    return call.partition.key if is_lasting else None
+    """In whose name answers are there: a principal's, which is the only name that means the same in two processes.
+
+    Without one, and wherever a credential cannot be seen, those who differ in what no header shows (a certificate, say)
+    would meet.
+    """
+    is_named = call.partition.principal is not None and not call.state.opaque_identity
+    return call.partition.key if is_named else None
 
 
 def _verdict_name(state: ClientState) -> bytes:

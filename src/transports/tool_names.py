@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from itertools import chain, count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from attrs import define, field
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .config import ServerConfig
 
@@ -37,11 +38,8 @@ _NOT_IN_A_PREFIX = re.compile(r"[^a-zA-Z0-9_-]+")
 
 def server_names(servers: Iterable[ServerConfig]) -> list[str]:
     """A name for each server: its own or the host of its URL, with ``-2``, ``-3``, … where an earlier one has it."""
-    names: list[str] = []
-    for server in servers:
-        name = server.name or urlsplit(server.url).hostname or ""
-        names.append(_first_free(name.__add__, "-", names))
-    return names
+    names = _Names("-")
+    return [names.add((server.name or urlsplit(server.url).hostname or "").__add__) for server in servers]
 
 
 def tool_names(offers: Sequence[tuple[str, str]]) -> list[str]:
@@ -49,11 +47,10 @@ def tool_names(offers: Sequence[tuple[str, str]]) -> list[str]:
 
     :param offers: the server's name and the tool's, of each tool in order; no pair comes twice.
     """
-    taken, names = {tool for _, tool in offers}, dict[str, None]()
+    made = _Names("_", taken={tool for _, tool in offers})
+    names = dict[str, None]()
     for server, tool in offers:
-        name = tool if tool not in names else _first_free(partial(_made, server, tool), "_", taken)
-        taken.add(name)
-        names[name] = None
+        names[tool if tool not in names else made.add(partial(_made, server, tool))] = None
     return list(names)
 
 
@@ -65,7 +62,23 @@ def _made(server: str, tool: str, suffix: str) -> str:
     return f"{prefix}__{tool}"[:room] + suffix
 
 
-def _first_free(named: Callable[[str], str], mark: str, taken: Container[str]) -> str:
-    """The first name that is not taken: without a suffix, or with as small a number as can be."""
-    suffixes: Iterator[str] = chain([""], (f"{mark}{number}" for number in count(2)))
-    return next(name for name in map(named, suffixes) if name not in taken)
+@define
+class _Names:
+    """Names that are all different: the first free one without a suffix, or with as small a number as can be."""
+
+    _mark: str
+    _taken: set[str] = field(factory=set[str], alias="taken", kw_only=True)
+    _numbers: dict[str, int] = field(factory=dict[str, int], init=False)
+
+    def add(self, named: Callable[[str], str]) -> str:
+        """The name that ``named`` makes of the first suffix that makes it free."""
+        name = named("")
+        if name in self._taken:
+            # Where many names are cut to the same, none of them counts from the beginning.
+            first = named(f"{self._mark}2")
+            number = self._numbers.get(first, 2)
+            while (name := named(f"{self._mark}{number}")) in self._taken:
+                number += 1
+            self._numbers[first] = number + 1
+        self._taken.add(name)
+        return name
