@@ -37,7 +37,8 @@ class SealedStore:
 
     :param store: where sealed values are kept.
     :param secret: what they are sealed with: at least 16 bytes, the same for all who share them.
-    :param timeout: seconds that one request to the store may take.
+    :param timeout: seconds that one request to the store may take, and never more than half of what is left until the
+        caller's deadline.
     :param pause: seconds for which the store is left alone after a failure.
     :param largest: bytes of the largest value that is put or accepted.
     :param clock: the seconds of a clock that all who share values agree on.
@@ -87,8 +88,10 @@ class SealedStore:
         finds_out = self._is_failing
         if finds_out:
             self._rest()
+        # With half of what is left, a caller in a hurry can still do without, and a store that hangs is found out.
+        left = anyio.current_effective_deadline() - anyio.current_time()
         try:
-            with anyio.fail_after(self._timeout):
+            with anyio.fail_after(min(self._timeout, left / 2)):
                 answer = await _apart(request)
         except Exception as error:
             self._failed(error)
