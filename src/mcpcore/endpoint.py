@@ -55,13 +55,14 @@ class Endpoint:
     :ivar url: what requests are sent to: the same without its fragment.
     :ivar name: origin and path, to name the server by.
     :ivar is_private: whether headers can be sent there without being read on the way: https, or this very machine.
+    :ivar origin: scheme, host and port; the host in lower case, as far as it is ASCII.
     """
 
     configured: str = field(repr=redact_url)
     url: str = field(repr=False)
     name: str = field(repr=False)
     is_private: bool = field(repr=False)
-    _origin: tuple[str, str, int] = field(repr=False)
+    origin: tuple[str, str, int] = field(repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:
@@ -99,4 +100,4 @@ class Endpoint:
             parts = urlsplit(target)
         except ValueError:
             return None
-        return parts._replace(fragment="").geturl() if _origin(parts) == self._origin else None
+        return parts._replace(fragment="").geturl() if _origin(parts) == self.origin else None

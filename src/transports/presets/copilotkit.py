@@ -23,7 +23,6 @@ from ..config import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from urllib.parse import SplitResult
 
     Origin = tuple[str, str, int]
 
@@ -34,8 +33,7 @@ INTELLIGENCE_USER_ID_HEADER = "x-cpki-user-id"
 
 _NAME = "copilotkit-intelligence"
 _AUTH, _BAG = "auth", "copilotkitIntelligence"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_HOST_AND_PORT = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+_ORIGIN = re.compile(r"[A-Za-z]+://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?/?")
 
 
 def intelligence_server(
@@ -67,7 +65,7 @@ def intelligence_server(
     except ConfigurationError as error:
         _log.warning("%s: not attached: %s", _BAG, error.message)
         return None
-    if _origin(url) not in origins:
+    if Endpoint.parse(url).origin not in origins:
         _log.warning("%s: not attached: the origin of its mcpUrl is none of the allowed ones", _BAG)
         return None
     if _identity(url) in {_identity(other.url) for other in configured}:
@@ -98,27 +96,17 @@ def _origins(allowed: Iterable[str]) -> frozenset[Origin]:
 
 
 def _allowed_origin(text: str) -> Origin:
-    endpoint, origin = Endpoint.parse(text), _origin(text)
-    if origin is None or text.partition("://")[2].removesuffix("/") != urlsplit(text).netloc:
+    endpoint = Endpoint.parse(text)
+    # Of a host that is not written in ASCII there is more than one reading.
+    if _ORIGIN.fullmatch(text) is None:
         raise ConfigurationError(
             "allowed_origins: an origin is a scheme, a host in ASCII and maybe a port, and nothing else",
             server=endpoint.name,
         )
-    return origin
-
-
-def _origin(url: str) -> Origin | None:
-    """The origin of a URL that could be parsed; None if its host is written in a way that can be read differently."""
-    parts = urlsplit(url)
-    match = _HOST_AND_PORT.fullmatch(parts.netloc)
-    return match and (parts.scheme, match["host"].lower(), _port(parts))
+    return endpoint.origin
 
 
 def _identity(url: str) -> tuple[object, ...]:
     """What two spellings of one URL have in common; rather two URLs too many are one here than one is two."""
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").rstrip("."), _port(parts), parts.path.rstrip("/"), parts.query
-
-
-def _port(parts: SplitResult) -> int:
-    return _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    (scheme, host, port), parts = Endpoint.parse(url).origin, urlsplit(url)
+    return scheme, host.rstrip("."), port, parts.path.rstrip("/"), parts.query
