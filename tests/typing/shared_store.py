@@ -9,7 +9,7 @@ import coredis
 
 import transports
 from mcpcore import Limits, StoredEntry
-from transports.stores import CacheStore, RedisStore, SealedStore
+from transports.stores import CacheStore, MemoryStore, RedisStore, SealedStore
 
 
 class Shelf:
@@ -30,6 +30,7 @@ class Shelf:
 
 
 shelf: CacheStore = Shelf()
+memory: CacheStore = MemoryStore(most_bytes=1_000_000)
 
 
 async def use(url: str, store: CacheStore = shelf) -> int:
