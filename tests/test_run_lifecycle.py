@@ -13,7 +13,7 @@ import trio
 from attrs import evolve
 from support.adapters import CARRIERS, nowhere, server_of
 from support.leftovers import objects_of_ours, open_files
-from support.runs import ERA_OF_KIND, KINDS, Place, hang, names, placed, tools_named
+from support.runs import ALICE, ERA_OF_KIND, KINDS, Place, hang, names, placed, tools_named
 from trio.testing import MockClock
 
 from mcpcore import (
@@ -27,7 +27,7 @@ from mcpcore import (
     RpcError,
     TransportError,
 )
-from transports import ServerConfig
+from transports import ServerConfig, connect
 from transports.engines.httpx import HttpxEngine
 from transports.testing import Answer, Disconnect, ReceivedRequest, Server, echo_headers
 
@@ -65,6 +65,10 @@ class Gathering:
 
 class Trouble(Exception):
     """Something in the user's own code."""
+
+
+class Stop(BaseException):
+    """Something by which a framework ends what is going on."""
 
 
 # Side by side
@@ -153,17 +157,41 @@ async def test_a_call_has_the_timeout_of_its_server_unless_it_says_otherwise(
 
 
 @pytest.mark.trio
-@pytest.mark.parametrize("kind", ["http", "auto"])
-async def test_a_list_that_is_given_up_is_cancelled_and_its_session_ended_at_once(
-    kind: str, autojump_clock: MockClock
+@pytest.mark.parametrize(("kind", "ended_at_once"), [("http", 0), ("auto", 1)])
+async def test_a_list_that_is_given_up_is_cancelled_and_its_session_ended(
+    kind: str, ended_at_once: int, autojump_clock: MockClock
 ) -> None:
+    """At once, if a task of the client's own can do it; otherwise with the run."""
     servers = {name: server_of("handshake", echo_headers) for name in ("one", "two")}
     servers["one"].script("tools/list", hang)
-    async with placed(**servers) as place, place.run(*place.configs(kind)) as run:
-        assert [skipped.server for skipped in run.skipped] == ["one"]
-        await servers["one"].journal.wait_for("DELETE")
-        assert len(servers["one"].journal.requests("notifications/cancelled")) == 1
-        assert len(servers["two"].journal.requests("DELETE")) == 0
+    async with placed(**servers) as place:
+        async with place.run(*place.configs(kind)) as run:
+            assert [skipped.server for skipped in run.skipped] == ["one"]
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(servers["one"].journal.requests("notifications/cancelled")) == 1
+            assert len(servers["one"].journal.requests("DELETE")) == ended_at_once
+            assert len(servers["two"].journal.requests("DELETE")) == 0
+        assert all(len(server.journal.requests("DELETE")) == 1 for server in servers.values())
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("kind", ["http", "auto"])
+@pytest.mark.parametrize(("ignores", "seconds"), [([], 10), (["notifications/cancelled"], 13)])
+async def test_nobody_waits_for_the_goodbye_of_a_server_that_is_skipped(
+    kind: str, ignores: list[str], seconds: int, autojump_clock: MockClock
+) -> None:
+    """Only for what a call of its own waits for that has run out of time: the notice that says so."""
+    servers = {name: server_of("handshake", *tools_named(name)) for name in ("dead", "living")}
+    for method in ("tools/list", "DELETE", *ignores):
+        servers["dead"].script(method, hang)
+    async with placed(**servers) as place:
+        start = trio.current_time()
+        async with place.run(*place.configs(kind, timeout=10), limits=Limits(goodbye=3.0)) as run:
+            assert round(trio.current_time() - start, 3) == seconds
+            assert [skipped.server for skipped in run.skipped] == ["dead"]
+            assert names(run) == ["living"]
+            left = trio.current_time()
+        assert round(trio.current_time() - left, 3) == 3
     assert all(len(server.journal.requests("DELETE")) == 1 for server in servers.values())
 
 
@@ -434,6 +462,106 @@ async def test_a_failure_that_is_fatal_at_once_finds_the_others_half_entered(fir
         with anyio.fail_after(10), pytest.raises(LocalProtocolError, match="requires a user"):
             await place.run(*configs, context=CallContext()).__aenter__()
     assert len(servers["three"].journal) == 0
+
+
+@both_loops
+@by_kind
+@pytest.mark.parametrize("kind_of_end", [Stop, KeyboardInterrupt, SystemExit, GeneratorExit])
+async def test_whatever_ends_the_opening_of_a_run_comes_out_as_itself_and_finds_everything_closed(
+    kind: str, kind_of_end: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    servers = {name: server_of(ERA_OF_KIND[kind], echo_headers) for name in ("one", "two")}
+    end = kind_of_end("that is all")
+
+    async def resolver(context: RequestContext) -> None:
+        if context.rpc_method == "tools/list":
+            await servers["one"].journal.wait_for(has_listed)
+            raise end
+
+    async with placed(**servers) as place:
+        run = place.run(place.config("one", kind), place.config("two", kind, get_headers=resolver))
+        with anyio.fail_after(20), pytest.raises(kind_of_end) as caught:
+            async with run:
+                pytest.fail("the body is not reached")
+        assert caught.value is end
+        assert caught.value.__cause__ is caught.value.__context__ is None
+        assert run.skipped == ()
+        await goodbyes_said(servers)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@both_loops
+@by_kind
+async def test_a_resolver_that_awaits_a_cancelled_future_does_not_cost_a_run_its_tools_unseen(kind: str) -> None:
+    servers = {name: server_of(ERA_OF_KIND[kind], echo_headers) for name in ("one", "two")}
+    servers["one"].script("tools/list", hang)
+    refreshed = asyncio.get_running_loop().create_future()
+    refreshed.cancel()
+
+    async def resolver(context: RequestContext) -> None:
+        await servers["one"].journal.wait_for("tools/list")
+        await refreshed
+
+    async with placed(**servers) as place:
+        run = place.run(place.config("one", kind), place.config("two", kind, get_headers=resolver))
+        with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
+            async with run:
+                pytest.fail("the body is not reached")
+        await anyio.lowlevel.checkpoint()
+        assert run.skipped == ()
+        await goodbyes_said(servers)
+
+
+@both_loops
+@pytest.mark.parametrize("kind", ["http", "auto"])
+async def test_what_has_failed_is_not_lost_to_a_caller_who_gives_up_afterwards(kind: str) -> None:
+    servers = {name: server_of("handshake", echo_headers) for name in ("one", "two")}
+    servers["one"].script("tools/list", hang)
+
+    async def refuse(request: ReceivedRequest, forward: Any) -> Answer:
+        await servers["one"].journal.wait_for("tools/list")
+        return Answer(503)
+
+    def give_up(request: ReceivedRequest, forward: Any) -> Answer:
+        scope.cancel()
+        return Answer(202)
+
+    servers["one"].script("notifications/cancelled", give_up)
+    servers["two"].script("tools/list", refuse)
+    async with placed(**servers) as place:
+        with anyio.fail_after(20), pytest.raises(HttpStatusError), anyio.CancelScope() as scope:
+            await place.run(*place.configs(kind, required=True)).__aenter__()
+        assert scope.cancel_called
+        await anyio.lowlevel.checkpoint()
+        await goodbyes_said(servers)
+
+
+@both_loops
+@pytest.mark.parametrize("kind", ["http", "auto"])
+async def test_whatever_ends_a_goodbye_comes_out_as_itself_when_everything_is_closed(kind: str) -> None:
+    servers, end = {name: server_of("handshake", echo_headers) for name in ("one", "two")}, Stop()
+
+    async def resolver(context: RequestContext) -> None:
+        if context.kind.value == "terminate":
+            if context.principal == ALICE.principal:
+                raise end
+            await anyio.wait_all_tasks_blocked()
+
+    async with placed(**servers) as place:
+        config = place.config("one", kind, get_headers=resolver)
+        with pytest.raises(Stop) as caught:
+            async with connect(config, **place.options) as client:
+                await client.list_tools(context=ALICE)
+                await client.list_tools(context=CallContext(principal="acme/bob"))
+        assert caught.value is end
+        assert len(servers["one"].journal.requests("DELETE")) == 1
+        run = place.run(config, place.config("two", kind))
+        with pytest.raises(Stop) as caught:
+            async with run:
+                assert run.skipped == ()
+        assert caught.value is end
+        assert len(servers["two"].journal.requests("DELETE")) == 1
 
 
 # When a server dies

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from contextvars import copy_context
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final, overload
 
 import anyio
@@ -22,6 +23,7 @@ from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
 
 from .config import core_client, server_config
 from .driver import Driver, Readers
+from .side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -217,21 +219,16 @@ class Client(_Verbs):
                 server=self._hub.core.server,
             )
         self._hub.is_open = False
-        driver = self._hub.driver
-        with anyio.move_on_after(driver.limits.goodbye, shield=True):
-            await self._say_goodbye()
-        if self._tasks is not None:
-            await self._end_readers(self._tasks)
-        if self._owns_engine:
-            await driver.engine.aclose()
+        try:
+            with anyio.move_on_after(self._hub.driver.limits.goodbye, shield=True):
+                await self._say_goodbye()
+        finally:
+            await self._release()
 
     async def _say_goodbye(self) -> None:
         goodbyes = self._hub.core.close()
-        if not goodbyes:
-            return
-        async with anyio.create_task_group() as tasks:
-            for goodbye in goodbyes:
-                tasks.start_soon(self._end, goodbye)
+        if goodbyes:
+            await side_by_side((partial(self._end, goodbye) for goodbye in goodbyes), until_failure=False)
 
     async def _end(self, goodbye: Operation[None]) -> None:
         try:
@@ -239,6 +236,13 @@ class Client(_Verbs):
         except Exception:
             # An observer or engine of the user's; the client is to be closed all the same.
             _log.exception("%s: a session was not ended", self._hub.core.server)
+
+    async def _release(self) -> None:
+        """Give back what was opened: the event streams, and the connections."""
+        if self._tasks is not None:
+            await self._end_readers(self._tasks)
+        if self._owns_engine:
+            await self._hub.driver.engine.aclose()
 
     async def _end_readers(self, tasks: TaskGroup) -> None:
         readers, self._hub.driver.readers = self._hub.driver.readers, None

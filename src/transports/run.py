@@ -4,11 +4,12 @@ A run is made of what there is: one client a server, bound to the run's context.
 spoil it for the others.
 
 * **Opening.**  Every server is asked for its tools at the same time, each within its own timeout.  One that cannot be
-  used is skipped: closed at once, warned of and listed; or, if it is ``required``, the run fails with that very error.
-  The task group that does this is closed before the run's body begins.
+  used is skipped: warned of and listed; or, if it is ``required``, the run fails with that very error.  The task group
+  that does this is closed before the run's body begins.  It does not wait for goodbyes, which a server may draw out.
 * **Names.**  The tools of all servers are offered side by side, see :mod:`.tool_names`.  A call is routed by a table,
   never by taking a name apart.
 * **Closing.**  All clients are closed at the same time, so that together they take no longer than the slowest of them.
+  So are those of skipped servers, unless a task of their own has done it before.
 
 A client of Streamable HTTP has no task, so a run of such clients has none either, and may be left by any task.  One
 that may speak HTTP+SSE must be left by the task that entered it: each lives in a task of its own, in a group which the
@@ -27,10 +28,11 @@ from attrs import define, evolve, field, frozen
 from mcpcore import CallContext, LocalProtocolError, McpError
 
 from .client import UNSET, Client, connect
+from .side_by_side import side_by_side
 from .tool_names import server_names, tool_names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -107,13 +109,17 @@ class _Member:
             error.__traceback__ = error.__cause__ = error.__context__ = None
             self.skipped = Skipped(self.name, error)
             _log.warning("the run does without the server %r: %r", self.name, self.skipped.reason)
-            await self.leave()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Have its task close its client, if there is one; nobody waits for that."""
+        if self._over is not None:
+            self._over.set()
 
     async def leave(self) -> None:
         """Close its client, if it is open."""
-        if self._over is not None:
-            self._over.set()
-        elif self._is_open:
+        self._let_go()
+        if self._is_open and self._over is None:
             await self.client.__aexit__(None, None, None)
         self._is_open = False
 
@@ -141,28 +147,6 @@ class _Member:
             if distinct.setdefault(tool.name, tool) is not tool:
                 _log.warning("the server %r offers the tool %r twice; the first is kept", self.name, tool.name)
         return list(distinct.values())
-
-
-async def _side_by_side(works: Iterable[Callable[[], Awaitable[None]]], *, until_failure: bool) -> None:
-    """Do everything at the same time; the first failure is raised when all are over, as it is and not in a group.
-
-    :param until_failure: whether a failure cancels the others.
-    """
-    failures: list[Exception] = []
-
-    async def attempt(work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as failure:
-            failures.append(failure)
-            if until_failure:
-                tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for work in works:
-            tasks.start_soon(attempt, work)
-    if failures:
-        raise failures[0]
 
 
 @frozen
@@ -272,7 +256,7 @@ class Run:
 
     async def _open(self) -> None:
         """Open every server at the same time; the first failure that is fatal ends it."""
-        await _side_by_side(
+        await side_by_side(
             (partial(member.open, self._context, self._tasks) for member in self._members), until_failure=True
         )
 
@@ -280,12 +264,15 @@ class Run:
         """Close every client at the same time, and wait for all."""
         try:
             with anyio.CancelScope(shield=True):
-                await _side_by_side((member.leave for member in self._members), until_failure=False)
+                await side_by_side((member.leave for member in self._members), until_failure=False)
         finally:
             if self._tasks is not None:
                 # What the body raised is no concern of the group's, nor is a cancellation of all that surrounds it.
                 self._tasks.cancel_scope.shield = True
-                await self._tasks.__aexit__(None, None, None)
+                try:
+                    await self._tasks.__aexit__(None, None, None)
+                except BaseExceptionGroup as failures:
+                    raise failures.exceptions[0] from None
 
     def _merge(self) -> None:
         """Name the tools, and note where their calls go."""
