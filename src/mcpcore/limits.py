@@ -67,7 +67,8 @@ class Limits:
     shared_verdict: float = 3600.0
     """How many seconds clients that share a store believe one another how their server is to be spoken to."""
     store: float = 0.25
-    """How many seconds one request to a shared store may take; then it counts as a miss."""
+    """How many seconds one request to a shared store may take, and at most half of what is left of the call's own time;
+    then it counts as a miss."""
     store_pause: float = 5.0
     """How many seconds a shared store that failed is left alone."""
     connections: int = 100
