@@ -267,8 +267,7 @@ def test_several_resolvers() -> None:
     assert (headers["x-a"], headers["x-b"]) == ("1", "12")
 
 
-def test_a_client_can_be_used_after_it_was_closed() -> None:
-    """It has forgotten everybody, and starts anew."""
+def test_a_call_after_the_client_was_closed_leaves_nothing_behind() -> None:
     server = HandshakeServer()
     world = world_of(server, protocol_version=HANDSHAKE)
     world.run(world.client.ping())
@@ -276,7 +275,8 @@ def test_a_client_can_be_used_after_it_was_closed() -> None:
     world.run(goodbye)
     world.run(world.client.ping())
     assert server.opened == 2
-    assert len(world.client.close()) == 1
+    assert world.methods()[-1] == "DELETE"
+    assert world.client.close() == []
 
 
 @pytest.mark.parametrize("info", [{}, {"name": "x"}, {"version": "1"}, {"name": 1, "version": "1"}])

@@ -184,3 +184,11 @@ def test_a_refusal_of_one_call_leaves_the_headers_of_the_next_as_they_were(statu
         driver.run(client.call_tool("query", {"a": "x"}))
     driver.run(client.call_tool("query", {"a": "x"}))
     assert mirrored(driver.sent[-2]) == mirrored(driver.sent[-1]) == {"region": "x"}
+
+
+def test_a_schema_that_is_no_object_asks_for_nothing() -> None:
+    tools = [{"name": "query", "inputSchema": {"properties": {"any": True, "a": STRING}}}]
+    client, driver = modern_client(), serving(*tools)
+    assert [tool.name for tool in driver.run(client.list_tools())] == ["query"]
+    driver.run(client.call_tool("query", {"any": 1, "a": "x"}))
+    assert mirrored(driver.sent[-1]) == {"region": "x"}
