@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mcpcore.freshness import CacheKey, Change
 
 
-@define(eq=False)
+@frozen(eq=False)
 class Entry:
     """One answer.
 

@@ -3,11 +3,6 @@
 The core cannot wait, so it names what it waits for: a :class:`Signal` is a flag that is raised once, and that tells
 whoever subscribed.  A driver subscribes with whatever wakes a task on its event loop; a unit test just looks at
 ``raised``.
-
-A *flight* is work that one call does and several need (a handshake, the probe for the era).  It is only a signal that
-is raised when the work has ended, well or badly: whoever waited looks at the state that the flight left behind, and
-takes its own turn if that does not help.  So a follower can never receive a leader's failure, cancellation or deadline,
-because a flight carries none.
 """
 
 from __future__ import annotations
