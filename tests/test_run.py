@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 from support.adapters import CARRIERS, Mint, nowhere, server_of
 from support.runs import ALICE, ERA_OF_KIND, KINDS, hang, names, placed, tools_named
 
@@ -33,6 +33,7 @@ from mcpcore import (
     UnauthorizedError,
 )
 from transports import Skipped, open_run
+from transports.stores import MemoryStore
 from transports.testing import Answer, Progress, ReceivedRequest, Server, Tool, echo_headers
 
 pytestmark = pytest.mark.anyio
@@ -244,29 +245,12 @@ async def test_runs_side_by_side_stay_apart(carrier: str) -> None:
         assert len({request.headers["x-user"] for request in server.journal.requests("tools/call")}) == 6
 
 
-@define
-class Shelf:
-    """A store, as small as can be."""
-
-    kept: dict[bytes, bytes] = field(factory=dict[bytes, bytes])
-
-    async def get(self, key: bytes) -> bytes | None:
-        return self.kept.get(key)
-
-    async def put(self, key: bytes, value: bytes, ttl: float) -> None:
-        self.kept[key] = value
-
-    async def delete(self, keys: Sequence[bytes]) -> None:
-        for key in keys:
-            self.kept.pop(key, None)
-
-
 async def test_runs_of_one_principal_can_share_what_they_have_listed() -> None:
-    server, shelf = Server(tools_named("a"), ttl_ms=60_000), Shelf()
+    server, store = Server(tools_named("a"), ttl_ms=60_000), MemoryStore()
     async with placed(one=server) as place:
         for principal, lists in (("alice", 1), ("alice", 1), ("bob", 2)):
             context = CallContext(principal=principal)
-            async with place.run(context=context, store=shelf, digest_key=b"k" * 32) as run:
+            async with place.run(context=context, store=store, digest_key=b"k" * 32) as run:
                 assert names(run) == ["a"]
                 assert (await run.call_tool("a")).text == ":a"
             assert len(server.journal.requests("tools/list")) == lists

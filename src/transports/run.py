@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 from attrs import define, evolve, field, frozen
 
-from mcpcore import CallContext, LocalProtocolError, McpError
+from mcpcore import CallContext, LocalProtocolError, McpError, RpcError
 
 from .client import UNSET, Client, connect
 from .side_by_side import side_by_side
@@ -61,11 +61,13 @@ class Skipped:
     """
 
     server: str
-    error: McpError = field(repr=str)
+    error: McpError = field(repr=False)
 
     @property
     def reason(self) -> str:
-        """Why, in words; without secrets."""
+        """Why, in words of ours: those of a server may quote what it was sent."""
+        if isinstance(self.error, RpcError):
+            return f"{self.error.request} to {self.error.server}: the server answered with error {self.error.code}"
         return str(self.error)
 
     def __iter__(self) -> Iterator[str]:
@@ -311,7 +313,7 @@ def open_run(
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
     :param digest_key: the secret that identities are hashed with.
     :param store: where what was fetched is shared with other runs and other processes, sealed with ``digest_key``,
-        which it needs.
+        which it needs.  Without one each run asks anew, because its clients end with it.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request; what it raises ends the call or,
         while the run is being opened, the run.
     :raises mcpcore.ConfigurationError: if the configuration can never work.
