@@ -316,7 +316,10 @@ async def test_a_server_that_cannot_be_used_is_skipped(
                 assert (await run.call_tool("fine")).text == "good:fine"
                 [skipped] = run.skipped
                 server, reason = skipped
-                assert (server, reason) == (skipped.server, skipped.reason) == ("bad", str(skipped.error))
+                assert (server, reason) == (skipped.server, skipped.reason)
+                assert server == "bad"
+                assert "two" not in reason  # the server's own words, which may quote what it was sent
+                assert reason == str(skipped.error) or isinstance(skipped.error, RpcError)
                 assert type(skipped.error) is error
                 assert words in reason
                 assert place.origins["bad"] in reason

@@ -6,7 +6,7 @@ the first who waits, so nobody overtakes; whoever is cancelled at that very mome
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -28,7 +28,8 @@ class Places:
     """
 
     free: int
-    _waiting: deque[Signal] = field(factory=deque[Signal], init=False, repr=False)
+    # Many may wait, and any of them may leave.
+    _waiting: OrderedDict[Signal, None] = field(factory=OrderedDict[Signal, None], init=False, repr=False)
 
     @property
     def is_wanted(self) -> bool:
@@ -45,7 +46,7 @@ class Places:
             self.free -= 1
             return True
         turn = Signal()
-        self._waiting.append(turn)
+        self._waiting[turn] = None
         if unless is not None:
             unless.subscribe(turn.raise_)
         try:
@@ -62,13 +63,14 @@ class Places:
     def _leave(self, turn: Signal) -> bool:
         """Stop waiting; False if there is a place already."""
         if turn in self._waiting:
-            self._waiting.remove(turn)
+            del self._waiting[turn]
             return True
         return False
 
     def give(self) -> None:
         """Give a place back."""
         if self._waiting:
-            self._waiting.popleft().raise_()
+            turn, _ = self._waiting.popitem(last=False)
+            turn.raise_()
         else:
             self.free += 1
