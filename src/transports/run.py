@@ -51,6 +51,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("transports")
 
 
+def _in_our_words(error: McpError) -> str:
+    """An error without what its server says: that may quote what it was sent."""
+    if isinstance(error, RpcError):
+        return f"{error.request} to {error.server}: the server answered with error {error.code}"
+    return str(error)
+
+
 @final
 @frozen
 class Skipped:
@@ -61,14 +68,12 @@ class Skipped:
     """
 
     server: str
-    error: McpError = field(repr=False)
+    error: McpError = field(repr=_in_our_words)
 
     @property
     def reason(self) -> str:
-        """Why, in words of ours: those of a server may quote what it was sent."""
-        if isinstance(self.error, RpcError):
-            return f"{self.error.request} to {self.error.server}: the server answered with error {self.error.code}"
-        return str(self.error)
+        """Why, in words of ours."""
+        return _in_our_words(self.error)
 
     def __iter__(self) -> Iterator[str]:
         return iter((self.server, self.reason))
