@@ -23,6 +23,7 @@ from support.stores import DAY, SECRET, Clock, Memory, sealed
 from trio.testing import MockClock
 
 from mcpcore import ConfigurationError, StoredEntry
+from transports.stores import SealedStore
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 VALUE = b'{"tools":[]}'
@@ -263,15 +264,54 @@ async def test_a_request_takes_no_longer_than_it_may(autojump_clock: MockClock) 
     assert trio.current_time() - begun == pytest.approx(0.25)
 
 
+async def ask_in_a_hurry(client: SealedStore, seconds: float) -> None:
+    """Get what is there, with twice that long to live."""
+    begun = trio.current_time()
+    with anyio.fail_after(2 * seconds):
+        assert await client.get(KEY) is None
+        assert trio.current_time() - begun == pytest.approx(seconds)
+
+
 @pytest.mark.trio
 async def test_a_caller_in_a_hurry_gives_the_store_half_of_his_time(autojump_clock: MockClock) -> None:
-    """Or each of them would wait for a store that hangs until his own deadline, and none would find that out."""
+    """Otherwise a store that hangs would cost him all of it; but others may have more, and go on asking."""
+
+    async def slowly() -> None:
+        await anyio.sleep(0.2)
+
+    store = Memory(before=slowly)
+    client = sealed(store, timeout=0.25, pause=5.0)
+    await client.put(KEY, VALUE, DAY)
+    for _ in range(5):
+        await ask_in_a_hurry(client, 0.1)
+        assert await client.get(KEY) is not None
+    assert store.asked == ["put", *["get", "get"] * 5]
+
+
+@pytest.mark.trio
+async def test_a_store_that_hangs_is_found_out_by_callers_in_a_hurry_too(autojump_clock: MockClock) -> None:
     store = Memory(before=hang)
     client = sealed(store, timeout=0.25, pause=5.0)
-    with anyio.fail_after(0.2):
-        assert await client.get(KEY) is None
-        assert trio.current_time() == pytest.approx(anyio.current_effective_deadline() - 0.1)
-        assert await client.get(KEY) is None
+    for _ in range(3):
+        await ask_in_a_hurry(client, 0.1)
+    assert await client.get(KEY) is None
+    assert store.asked == ["get"] * 3
+    await anyio.sleep(5)
+    await ask_in_a_hurry(client, 0.1)
+    assert await client.get(KEY) is None
+    assert store.asked == ["get"] * 4
+
+
+@pytest.mark.trio
+async def test_a_time_out_of_the_stores_own_is_a_failure_even_in_a_hurry(autojump_clock: MockClock) -> None:
+    async def time_out() -> None:
+        raise TimeoutError
+
+    store = Memory(before=time_out)
+    client = sealed(store)
+    with anyio.fail_after(0.1):
+        await client.get(KEY)
+        await client.get(KEY)
     assert store.asked == ["get"]
 
 

@@ -61,6 +61,7 @@ class SealedStore:
         self._pause = pause
         self._largest = largest
         self._clock = clock
+        self._unanswered = 0.0
         self._is_failing = False
         self._resume_at = -math.inf
 
@@ -88,14 +89,19 @@ class SealedStore:
         finds_out = self._is_failing
         if finds_out:
             self._rest()
-        # With half of what is left, a caller in a hurry can still do without, and a store that hangs is found out.
-        left = anyio.current_effective_deadline() - anyio.current_time()
+        begun = anyio.current_time()
+        # With half of what is left, a caller in a hurry can still do without.
+        patience = min(self._timeout, (anyio.current_effective_deadline() - begun) / 2)
         try:
-            with anyio.fail_after(min(self._timeout, left / 2)):
+            with anyio.fail_after(patience):
                 answer = await _apart(request)
         except Exception as error:
-            self._failed(error)
+            # A store that one caller had no time for has not failed; one that several in a row have waited for has.
+            self._unanswered += patience if anyio.current_time() >= begun + patience else self._timeout
+            if self._unanswered >= self._timeout:
+                self._failed(error)
             return None
+        self._unanswered = 0.0
         if finds_out:
             self._is_failing, self._resume_at = False, -math.inf
             _log.info("the shared store answers again")
