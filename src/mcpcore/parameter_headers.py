@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from mcpcore.errors import RemoteProtocolError
 from mcpcore.header_fields import is_token
 from mcpcore.metadata import encode_header_value
-from mcpcore.shapes import as_list, as_object, as_text, is_object
+from mcpcore.shapes import as_list, as_object, as_text, is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +66,8 @@ class MirroredTools:
             self._forget(next(iter(self._tools)))
 
     def _forget(self, name: str) -> None:
-        self._bytes -= _size(name, self._tools.pop(name, ()))
+        if (annotations := self._tools.pop(name, None)) is not None:
+            self._bytes -= _size(name, annotations)
 
 
 def _size(name: str, annotations: tuple[MirroredArgument, ...]) -> int:
@@ -101,7 +102,7 @@ def _annotated(
     if ANNOTATION in schema:
         yield path or None, schema
     for keyword, value in schema.items():
-        if keyword in _DATA:
+        if keyword in _DATA or not (is_object(value) or is_array(value)):
             continue
         if keyword in _MAPS_OF_SCHEMAS:
             for name, inner in (as_object(value) or {}).items():
