@@ -152,7 +152,7 @@ class Call:
         return entry if self.partition.cache.keep(key, entry, asked, now) else None
 
     def _settle(self, partition: Partition) -> None:
-        partition.users += 1
+        self.state.partitions.claim(partition)
         self._partition = partition
 
     def release(self) -> None:

@@ -133,6 +133,8 @@ class Partitions:
     _anonymous: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
     _next_sweep: float = field(default=-inf, init=False)
     _is_closed: bool = field(default=False, init=False)
+    # How many are in use, with a principal or without: where all are, none is looked for.
+    _busy: dict[bool, int] = field(factory=lambda: {True: 0, False: 0}, init=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self._limits
@@ -211,15 +213,26 @@ class Partitions:
         self._sweep(partition)
         return partition
 
+    def claim(self, partition: Partition) -> None:
+        """Take note that a call uses ``partition``."""
+        partition.users += 1
+        if partition.is_kept and partition.users == 1:
+            self._busy[partition.principal is not None] += 1
+
     def release(self, partition: Partition) -> None:
-        """Take note that a call has ended; if there are too many partitions, those that are idle now have to go."""
+        """Take note that a call has ended; if there are too many partitions, the one that is idle now has to go."""
         partition.users -= 1
         partition.used = self.now()
-        self._trim(self._named, self._limits.partitions)
-        self._trim(self._anonymous, self._limits.anonymous_partitions)
+        if partition.is_kept and partition.users == 0:
+            is_named = partition.principal is not None
+            self._busy[is_named] -= 1
+            store = self._named if is_named else self._anonymous
+            if len(store) > (self._limits.partitions if is_named else self._limits.anonymous_partitions):
+                self._evict(store, partition)
 
-    def _trim(self, store: dict[bytes, Partition], bound: int, newcomer: Partition | None = None) -> None:
-        while len(store) > bound:
+    def _trim(self, store: dict[bytes, Partition], bound: int, newcomer: Partition) -> None:
+        """Let idle partitions go, while there are too many."""
+        while bound < len(store) > self._busy[newcomer.principal is not None] + 1:
             idle = next((p for p in store.values() if p.users == 0 and p is not newcomer), None)
             if idle is None:
                 return
