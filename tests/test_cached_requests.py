@@ -462,7 +462,7 @@ def test_each_caller_of_a_list_has_objects_of_its_own(era: str) -> None:
     world = world_in(era)
     for _ in range(3):
         tools = world.run(world.client.list_tools(context=ALICE))
-        assert [tool.raw for tool in tools] == [tool("tool of alice") for _ in tools]
+        assert [each.raw for each in tools] == [tool("tool of alice")]
         assert tools[0].input_schema == {"type": "object"}
         spoil(tools[0].raw)
         spoil(tools[0].input_schema)
