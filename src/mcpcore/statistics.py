@@ -29,7 +29,7 @@ class Statistics:
     :ivar sessions: how many sessions are kept for further calls.
     :ivar streams: how many event streams are open.
     :ivar cache_entries: how many answers are kept.
-    :ivar cache_bytes: how many bytes they are.
+    :ivar cache_bytes: how many bytes they are, with what they are kept under.
     :ivar cache_hits: how many calls, or pages of a list, were answered without a request of their own.
     :ivar cache_misses: how many had to ask the server, although their answer could have been kept.
     :ivar evictions: how many partitions and fresh answers have had to make room, or were idle for too long.
