@@ -21,8 +21,9 @@ from pathlib import Path
 
 import attrs
 
-from mcpcore import commands, errors, transitions
+from mcpcore import commands, errors
 from mcpcore.limits import Limits
+from mcpcore.rules import transitions
 from mcpcore.statistics import Statistics
 
 DOCS = Path(__file__).resolve().parent

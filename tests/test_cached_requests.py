@@ -47,7 +47,7 @@ from mcpcore import (
     RpcError,
     SendRequest,
 )
-from mcpcore.metadata import PROGRESS_TOKEN_KEY
+from mcpcore.rules.metadata import PROGRESS_TOKEN_KEY
 
 LIST = "tools/list"
 

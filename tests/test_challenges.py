@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcpcore.challenges import Challenge, parse_challenges
+from mcpcore.codecs.challenges import Challenge, parse_challenges
 from mcpcore.errors import UnauthorizedError
 
 GRAMMAR = [

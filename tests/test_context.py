@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from mcpcore import CallContext, RequestContext, RequestKind
-from mcpcore.challenges import Challenge
+from mcpcore.codecs.challenges import Challenge
 
 CALLER = CallContext(principal="acme/alice", request_headers={"X-User": "alice"}, user={"id": 1}, input=["text"])
 REQUEST = RequestContext(

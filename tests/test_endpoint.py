@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpcore import ConfigurationError
-from mcpcore.endpoint import Endpoint
+from mcpcore.rules.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(

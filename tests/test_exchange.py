@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from support.stepping import event
 
 from mcpcore import LimitExceeded, Limits, LocalProtocolError, McpError, RemoteProtocolError, TransportError
-from mcpcore.exchange import Exchange
-from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.machines.exchange import Exchange
 
 LIMITS = Limits()
 JSON = [("content-type", "application/json")]

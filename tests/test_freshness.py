@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpcore.freshness import CACHEABLE, Change, cache_key, is_public, lifetime
-from mcpcore.jsonrpc import Notification
-from mcpcore.revisions import HANDSHAKE, MODERN, REVISIONS
+from mcpcore.codecs.jsonrpc import Notification
+from mcpcore.rules.freshness import CACHEABLE, Change, cache_key, is_public, lifetime
+from mcpcore.rules.revisions import HANDSHAKE, MODERN, REVISIONS
 
 DAY = 86_400.0
 TINY = 5e-324

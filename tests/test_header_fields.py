@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpcore.header_fields import encode_value, is_protocol_owned, is_token, media_type, parse_retry_after
+from mcpcore.codecs.header_fields import encode_value, is_protocol_owned, is_token, media_type, parse_retry_after
 
 TOKEN_CHARACTERS = set("!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters)
 # Past U+00FF: a letter that lower-cases to an ASCII one, a digit, a surrogate, and one beyond 16 bits.

@@ -36,8 +36,8 @@ from mcpcore import (
     UnauthorizedError,
     WaitFor,
 )
-from mcpcore.endpoint import Endpoint
-from mcpcore.revisions import HTTP_SSE
+from mcpcore.rules.endpoint import Endpoint
+from mcpcore.rules.revisions import HTTP_SSE
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 OPENED = ["GET", "initialize", "notifications/initialized"]

@@ -194,37 +194,71 @@ def test_transports_names_itself_only_relatively() -> None:
 
 # Each module of the core may import from its own layer and from those before it, and not from those after it.
 LAYERS = (
-    {"version", "errors", "limits", "redaction", "shapes"},
-    {"header_fields", "challenges", "sse", "jsonrpc", "digests", "statistics"},
-    {"transitions", "signals", "context", "endpoint", "revisions", "metadata", "tools", "parameter_headers"},
-    {"commands", "pipeline", "flights", "places", "freshness", "response_cache", "partitions", "state"},
-    {"exchange", "call", "shared_store", "requests", "session", "http_sse", "modern", "negotiation"},
-    {"asking", "cached_requests", "rpc", "listing", "tool_requests"},
+    {"version", "errors", "limits", "redaction", "codecs.shapes"},
+    {"codecs.header_fields", "codecs.challenges", "codecs.sse", "codecs.jsonrpc", "rules.digests", "statistics"},
+    {
+        "rules.transitions",
+        "signals",
+        "context",
+        "rules.endpoint",
+        "rules.revisions",
+        "rules.metadata",
+        "types.tools",
+        "rules.parameter_headers",
+    },
+    {
+        "commands",
+        "rules.pipeline",
+        "state.flights",
+        "state.places",
+        "rules.freshness",
+        "state.response_cache",
+        "state.partitions",
+        "state.client_state",
+    },
+    {
+        "machines.exchange",
+        "state.call",
+        "machines.shared_store",
+        "machines.requests",
+        "machines.session",
+        "machines.http_sse",
+        "machines.modern",
+        "machines.negotiation",
+    },
+    {"verbs.asking", "verbs.cached_requests", "verbs.rpc", "verbs.listing", "verbs.tools"},
     {"operation", "client"},
 )
+MODULES = set().union(*LAYERS)
 
 
 def layer(module: str) -> int:
     return next(number for number, modules in enumerate(LAYERS) if module in modules)
 
 
+def within_the_core(name: str) -> str:
+    """The dotted name of something in the core, without the core's own."""
+    return name.removeprefix("mcpcore").removeprefix(".")
+
+
 def imports_at_run_time(path: Path) -> Iterator[str]:
     """The modules of the core that a file of it imports, other than for its annotations."""
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            package, _, module = node.module.partition(".")
-            if package == "mcpcore":
-                yield from [module] if module else [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module is not None and within(node.module, {"mcpcore"}):
+            module = within_the_core(node.module)
+            # What is imported from a package is a module in it.
+            inside = [within_the_core(f"{node.module}.{alias.name}") for alias in node.names]
+            yield from [module] if module in MODULES else inside
 
 
 def test_the_core_imports_only_downward() -> None:
-    modules = [path for path in CORE if path.stem != "__init__"]
-    assert {path.stem for path in modules} == set().union(*LAYERS)
+    modules = {within_the_core(module_name(path)): path for path in CORE if path.stem != "__init__"}
+    assert modules.keys() == MODULES
     upward = [
-        f"{path.stem} imports {imported}"
-        for path in modules
+        f"{module} imports {imported}"
+        for module, path in modules.items()
         for imported in imports_at_run_time(path)
-        if layer(imported) > layer(path.stem)
+        if layer(imported) > layer(module)
     ]
     assert upward == []
 

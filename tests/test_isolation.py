@@ -31,9 +31,9 @@ from mcpcore import (
     SendRequest,
     WaitFor,
 )
-from mcpcore.digests import Digester
-from mcpcore.http_sse import EventStream
-from mcpcore.partitions import Partitions
+from mcpcore.machines.http_sse import EventStream
+from mcpcore.rules.digests import Digester
+from mcpcore.state.partitions import Partitions
 
 URL = "https://mcp.example/mcp"
 

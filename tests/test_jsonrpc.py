@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response, decode, encode
 from mcpcore.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
-from mcpcore.jsonrpc import ErrorResponse, Message, Notification, Request, Response, decode, encode
 from mcpcore.limits import Limits
 
 LIMITS = Limits()

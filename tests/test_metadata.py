@@ -12,9 +12,9 @@ from support.pure import headers_of, message_of, sse_reply
 from support.scenes import MODERN, URL, PureServer, answer_to
 
 from mcpcore import Client, LocalProtocolError, Progress
-from mcpcore.header_fields import encode_value
-from mcpcore.metadata import encode_header_value, mirrored_headers, request_meta, rpc_name, with_meta
-from mcpcore.revisions import REVISIONS
+from mcpcore.codecs.header_fields import encode_value
+from mcpcore.rules.metadata import encode_header_value, mirrored_headers, request_meta, rpc_name, with_meta
+from mcpcore.rules.revisions import REVISIONS
 
 
 def decode(value: bytes) -> str:

@@ -24,14 +24,14 @@ from model.server import Whim
 from model.walk import Advance, Cancel, Pass, Publish, Push, Restart, Start, Walk
 
 from mcpcore import McpError, WaitFor
-from mcpcore.call import Call
-from mcpcore.exchange import Exchange
-from mcpcore.flights import Runway
-from mcpcore.freshness import CacheKey
-from mcpcore.partitions import Partitions
-from mcpcore.pipeline import Resolution
-from mcpcore.response_cache import Asked, CacheBudget, Entry, ResponseCache
-from mcpcore.session import Session
+from mcpcore.machines.exchange import Exchange
+from mcpcore.machines.session import Session
+from mcpcore.rules.freshness import CacheKey
+from mcpcore.rules.pipeline import Resolution
+from mcpcore.state.call import Call
+from mcpcore.state.flights import Runway
+from mcpcore.state.partitions import Partitions
+from mcpcore.state.response_cache import Asked, CacheBudget, Entry, ResponseCache
 
 setups = st.builds(
     Setup,
@@ -184,7 +184,7 @@ def an_identity_that_changes_unnoticed(patch: pytest.MonkeyPatch) -> None:
 
 
 def parameters_that_make_no_difference(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.rpc.cache_key", lambda method, params: (method, b"{}"))
+    patch.setattr("mcpcore.verbs.rpc.cache_key", lambda method, params: (method, b"{}"))
 
 
 def resolutions_used_twice(patch: pytest.MonkeyPatch) -> None:
@@ -195,15 +195,17 @@ def resolutions_used_twice(patch: pytest.MonkeyPatch) -> None:
             known[call] = yield from real(call, outbound, **options)
         return known[call]
 
-    from mcpcore.requests import resolve as real
+    from mcpcore.machines.requests import resolve as real
 
-    patch.setattr("mcpcore.requests.resolve", resolve)
+    patch.setattr("mcpcore.machines.requests.resolve", resolve)
 
 
 def second_attempts_unasked(patch: pytest.MonkeyPatch) -> None:
-    from mcpcore.requests import resolve as real
+    from mcpcore.machines.requests import resolve as real
 
-    patch.setattr("mcpcore.requests.resolve", lambda *args, **options: real(*args, **{**options, "attempt": 2}))
+    patch.setattr(
+        "mcpcore.machines.requests.resolve", lambda *args, **options: real(*args, **{**options, "attempt": 2})
+    )
 
 
 def the_last_session_for_all(patch: pytest.MonkeyPatch) -> None:
@@ -224,13 +226,15 @@ def cookies_sent_back(patch: pytest.MonkeyPatch) -> None:
 
 
 def private_lists_shared(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.listing.is_public", lambda result, revision: True)
+    patch.setattr("mcpcore.verbs.listing.is_public", lambda result, revision: True)
 
 
 def lists_shared_that_end_private(patch: pytest.MonkeyPatch) -> None:
-    from mcpcore.listing import is_public as real
+    from mcpcore.verbs.listing import is_public as real
 
-    patch.setattr("mcpcore.listing.is_public", lambda page, revision: real(page, revision) or "nextCursor" not in page)
+    patch.setattr(
+        "mcpcore.verbs.listing.is_public", lambda page, revision: real(page, revision) or "nextCursor" not in page
+    )
 
 
 def lists_shared_unasked(patch: pytest.MonkeyPatch) -> None:
@@ -245,7 +249,7 @@ def lists_shared_unasked(patch: pytest.MonkeyPatch) -> None:
 
 
 def answers_that_last(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.call.lifetime", lambda *args: 1_000.0)
+    patch.setattr("mcpcore.state.call.lifetime", lambda *args: 1_000.0)
 
 
 def changes_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -253,7 +257,7 @@ def changes_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def refusals_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.requests._forget_answers", lambda call: iter(()))
+    patch.setattr("mcpcore.machines.requests._forget_answers", lambda call: iter(()))
 
 
 def answers_from_before_a_change_kept(patch: pytest.MonkeyPatch) -> None:
@@ -272,11 +276,11 @@ def answers_that_callers_share(patch: pytest.MonkeyPatch) -> None:
 
 
 def stores_that_know_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.shared_store._entry_name", lambda call, cache, revision, method: method.encode())
+    patch.setattr("mcpcore.machines.shared_store._entry_name", lambda call, cache, revision, method: method.encode())
 
 
 def answers_without_bound(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.partitions.CacheBudget", lambda entries, size: CacheBudget(100 * entries, 100 * size))
+    patch.setattr("mcpcore.state.partitions.CacheBudget", lambda entries, size: CacheBudget(100 * entries, 100 * size))
 
 
 def answers_of_anybodys(patch: pytest.MonkeyPatch) -> None:
@@ -288,7 +292,7 @@ def flights_that_never_land(patch: pytest.MonkeyPatch) -> None:
 
 
 def failures_that_followers_share(patch: pytest.MonkeyPatch) -> None:
-    from mcpcore.flights import fly as real
+    from mcpcore.state.flights import fly as real
 
     failed: dict[Runway, McpError] = {}
 
@@ -303,7 +307,7 @@ def failures_that_followers_share(patch: pytest.MonkeyPatch) -> None:
             failed[runway] = error
             raise
 
-    patch.setattr("mcpcore.session.fly", fly)
+    patch.setattr("mcpcore.machines.session.fly", fly)
 
 
 def calls_that_stay(patch: pytest.MonkeyPatch) -> None:

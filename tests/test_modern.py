@@ -23,7 +23,7 @@ from mcpcore import (
     RpcError,
     SendRequest,
 )
-from mcpcore.metadata import CLIENT_CAPABILITIES_KEY, CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY, SERVER_INFO_KEY
+from mcpcore.rules.metadata import CLIENT_CAPABILITIES_KEY, CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY, SERVER_INFO_KEY
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 

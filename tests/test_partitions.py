@@ -11,17 +11,11 @@ from support.scenes import ALICE, BOB, HANDSHAKE, SSE, PureServer, reachable
 from support.shelf import Clock
 from support.stepping import World
 
-from mcpcore import (
-    CallContext,
-    Client,
-    Limits,
-    RequestKind,
-    SendRequest,
-    revisions,
-)
-from mcpcore.digests import Digester
-from mcpcore.partitions import Partition, Partitions
-from mcpcore.session import Session
+from mcpcore import CallContext, Client, Limits, RequestKind, SendRequest
+from mcpcore.machines.session import Session
+from mcpcore.rules import revisions
+from mcpcore.rules.digests import Digester
+from mcpcore.state.partitions import Partition, Partitions
 
 URL = "https://mcp.example/mcp"
 

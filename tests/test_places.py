@@ -22,8 +22,8 @@ from mcpcore import (
     TransportError,
     WaitFor,
 )
-from mcpcore.places import Places
 from mcpcore.signals import Signal
+from mcpcore.state.places import Places
 
 # Taken, waited for, handed on.
 

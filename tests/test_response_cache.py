@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mcpcore.freshness import CacheKey, Change
-from mcpcore.response_cache import Asked, CacheBudget, Entry, ResponseCache
+from mcpcore.rules.freshness import CacheKey, Change
 from mcpcore.signals import Signal
+from mcpcore.state.response_cache import Asked, CacheBudget, Entry, ResponseCache
 
 FOREVER = 1e9
 

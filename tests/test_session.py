@@ -31,8 +31,8 @@ from mcpcore import (
     UnauthorizedError,
     WaitFor,
 )
-from mcpcore.revisions import REVISIONS
-from mcpcore.session import Session
+from mcpcore.machines.session import Session
+from mcpcore.rules.revisions import REVISIONS
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 HANDSHAKES = NAMES[:-1]

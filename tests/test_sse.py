@@ -9,9 +9,9 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcpcore.codecs.sse import ServerSentEvent, SSEParser
 from mcpcore.errors import LimitExceeded
 from mcpcore.limits import Limits
-from mcpcore.sse import ServerSentEvent, SSEParser
 
 Event = ServerSentEvent
 

@@ -14,11 +14,11 @@ from support.pure import Answer, Reply, result_reply
 from support.stepping import HandshakeServer, SseServer, event, initialize_result, modern_server, world_of
 
 from mcpcore import LocalProtocolError, RemoteProtocolError, SendRequest, TransportError
-from mcpcore.exchange import Exchange
 from mcpcore.limits import Limits
-from mcpcore.revisions import HANDSHAKE
-from mcpcore.session import Session
-from mcpcore.transitions import (
+from mcpcore.machines.exchange import Exchange
+from mcpcore.machines.session import Session
+from mcpcore.rules.revisions import HANDSHAKE
+from mcpcore.rules.transitions import (
     EXCHANGE,
     NEGOTIATION,
     SESSION,
@@ -184,7 +184,7 @@ class Recorder(dict[Any, Any]):
 
 def test_negotiation_uses_its_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Recorder(NEGOTIATION)
-    monkeypatch.setattr("mcpcore.negotiation.NEGOTIATION", table)
+    monkeypatch.setattr("mcpcore.machines.negotiation.NEGOTIATION", table)
 
     def fail_after(*kinds: str) -> Callable[[SendRequest], Answer]:
         return lambda request: Reply(405 if request.rpc_method in kinds else 500)
@@ -207,7 +207,7 @@ def test_negotiation_uses_its_whole_table(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_sessions_use_their_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Recorder(SESSION)
-    monkeypatch.setattr("mcpcore.session.SESSION", table)
+    monkeypatch.setattr("mcpcore.machines.session.SESSION", table)
 
     world = world_of(server := HandshakeServer(), protocol_version="2025-11-25")
     world.run(world.client.ping())
@@ -245,7 +245,7 @@ def test_sessions_use_their_whole_table(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_streams_use_their_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Recorder(STREAM)
-    monkeypatch.setattr("mcpcore.http_sse.STREAM", table)
+    monkeypatch.setattr("mcpcore.machines.http_sse.STREAM", table)
     world = world_of(SseServer(), type="sse")
     world.run(world.client.ping())
     world.streams[0].receive_end()

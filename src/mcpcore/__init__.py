@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcpcore.challenges import Challenge
     from mcpcore.client import Client
+    from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import (
         Command,
         Complete,
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
         TransportError,
         UnauthorizedError,
     )
-    from mcpcore.http_sse import EventStream
     from mcpcore.limits import Limits
+    from mcpcore.machines.http_sse import EventStream
     from mcpcore.operation import Operation
-    from mcpcore.partitions import Discovery
     from mcpcore.signals import Signal
+    from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
-    from mcpcore.tools import CallToolResult, Progress, Tool
+    from mcpcore.types.tools import CallToolResult, Progress, Tool
     from mcpcore.version import __version__
 
 __all__ = [
@@ -102,8 +102,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "challenges": ("Challenge",),
     "client": ("Client",),
+    "codecs.challenges": ("Challenge",),
     "commands": (
         "Command",
         "Complete",
@@ -141,13 +141,13 @@ _MODULES = {
         "TransportError",
         "UnauthorizedError",
     ),
-    "http_sse": ("EventStream",),
     "limits": ("Limits",),
+    "machines.http_sse": ("EventStream",),
     "operation": ("Operation",),
-    "partitions": ("Discovery",),
     "signals": ("Signal",),
+    "state.partitions": ("Discovery",),
     "statistics": ("Statistics",),
-    "tools": (
+    "types.tools": (
         "CallToolResult",
         "Progress",
         "Tool",

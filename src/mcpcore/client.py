@@ -14,32 +14,32 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
-from mcpcore import rpc
-from mcpcore.call import Call
 from mcpcore.context import CallContext
-from mcpcore.digests import Digester
-from mcpcore.endpoint import Endpoint
 from mcpcore.errors import ConfigurationError, LocalProtocolError
-from mcpcore.freshness import CacheMode
 from mcpcore.limits import Limits
+from mcpcore.machines.session import terminate
 from mcpcore.operation import Operation
-from mcpcore.partitions import Discovery, Partitions
-from mcpcore.pipeline import HeaderPipeline
-from mcpcore.places import Places
-from mcpcore.revisions import HTTP_SSE, Era, revision_named
-from mcpcore.session import terminate
-from mcpcore.state import Caching, ClientState, Redirects, Transport, Verdict
-from mcpcore.tool_requests import call_tool, list_tools
+from mcpcore.rules.digests import Digester
+from mcpcore.rules.endpoint import Endpoint
+from mcpcore.rules.freshness import CacheMode
+from mcpcore.rules.pipeline import HeaderPipeline
+from mcpcore.rules.revisions import HTTP_SSE, Era, revision_named
+from mcpcore.state.call import Call
+from mcpcore.state.client_state import Caching, ClientState, Redirects, Transport, Verdict
+from mcpcore.state.partitions import Discovery, Partitions
+from mcpcore.state.places import Places
+from mcpcore.verbs import rpc
+from mcpcore.verbs.tools import call_tool, list_tools
 from mcpcore.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mcpcore.context import Resolver
-    from mcpcore.revisions import Revision
-    from mcpcore.session import Session
+    from mcpcore.machines.session import Session
+    from mcpcore.rules.revisions import Revision
     from mcpcore.statistics import Statistics
-    from mcpcore.tools import CallToolResult, Progress, Tool
+    from mcpcore.types.tools import CallToolResult, Progress, Tool
 
     CacheName = Literal["use", "refresh", "bypass"]
     TransportName = Literal["http", "sse", "auto"]
@@ -186,8 +186,8 @@ class Client:
     ) -> Operation[CallToolResult]:
         """Call a tool (2026-07-28, "Tools", Calling Tools).
 
-        :param on_progress: is called with each :class:`~mcpcore.tools.Progress`, in order, before the call returns;
-            may be an async function.
+        :param on_progress: is called with each :class:`~mcpcore.types.tools.Progress`, in order, before the call
+            returns; may be an async function.
         """
         call = self._call(context, on_progress)
         params: dict[str, Any] = {"name": name}

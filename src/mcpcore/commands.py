@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpcore.context import RequestContext, Resolver
-    from mcpcore.http_sse import EventStream
+    from mcpcore.machines.http_sse import EventStream
     from mcpcore.signals import Signal
 
 T_co = TypeVar("T_co", covariant=True)

@@ -26,7 +26,7 @@ from mcpcore.redaction import redact_names, redact_url, repr_of_name
 if TYPE_CHECKING:
     from typing import Self
 
-    from mcpcore.challenges import Challenge
+    from mcpcore.codecs.challenges import Challenge
 
 Resolver: TypeAlias = Callable[["RequestContext"], "Mapping[str, str] | Awaitable[Mapping[str, str] | None] | None"]
 """What a user gives as ``get_headers``: plain or async, it returns headers for one request, or None for none."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Self
 
-    from mcpcore.challenges import Challenge
+    from mcpcore.codecs.challenges import Challenge
 
 
 class McpError(Exception):

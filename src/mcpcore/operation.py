@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import define, evolve, field
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.jsonrpc import Notification
 from mcpcore.commands import (
     Complete,
     Deliver,
@@ -32,16 +33,15 @@ from mcpcore.commands import (
 )
 from mcpcore.context import RequestKind
 from mcpcore.errors import DeadlineExceeded, LocalProtocolError, McpError
-from mcpcore.jsonrpc import Notification
-from mcpcore.requests import send
-from mcpcore.session import terminate
+from mcpcore.machines.requests import send
+from mcpcore.machines.session import terminate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mcpcore.call import Call
     from mcpcore.commands import Command, Flow, StoredEntry
-    from mcpcore.requests import Outbound
+    from mcpcore.machines.requests import Outbound
+    from mcpcore.state.call import Call
 T = TypeVar("T")
 
 _log = logging.getLogger("mcpcore")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 from attrs import field, frozen
 
 from mcpcore import ConfigurationError
-from mcpcore.header_fields import is_token
+from mcpcore.codecs.header_fields import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

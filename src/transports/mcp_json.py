@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mcpcore import ConfigurationError
-from mcpcore.shapes import is_object
+from mcpcore.codecs.shapes import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcpcore import CallContext, RequestContext, SendRequest
-from mcpcore.freshness import CACHEABLE
+from mcpcore.rules.freshness import CACHEABLE
 from support.pure import Answer, headers_of, message_of, result_reply, sse_reply
 from support.shelf import Clock
 from support.stepping import HANDSHAKE, MODERN, HandshakeServer, SseServer, World, modern_server, world_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from mcpcore.shapes import as_list, as_object, as_text
+from mcpcore.codecs.shapes import as_list, as_object, as_text
 
 from .text import one_line, visible
 

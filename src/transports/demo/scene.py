@@ -22,7 +22,7 @@ import anyio
 from attrs import define, field, frozen
 
 from mcpcore import CallContext, McpError, RequestContext
-from mcpcore.shapes import as_object
+from mcpcore.codecs.shapes import as_object
 
 from ..client import connect
 from ..testing import ReceivedRequest, Server, Tool, serve

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from mcpcore import ConfigurationError
-from mcpcore.endpoint import Endpoint
+from mcpcore.rules.endpoint import Endpoint
 
 from ..config import ServerConfig
 

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import define, field, frozen
 
-from mcpcore.digests import framed
+from mcpcore.codecs.header_fields import encode_value, is_protocol_owned, is_token
 from mcpcore.errors import ConfigurationError, HeaderResolverError, LocalProtocolError
-from mcpcore.header_fields import encode_value, is_protocol_owned, is_token
+from mcpcore.rules.digests import framed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mcpcore.context import CallContext, Resolver
-    from mcpcore.endpoint import Endpoint
+    from mcpcore.rules.endpoint import Endpoint
 
     Field = tuple[str, bytes]  # the name as given, the value as it goes on the wire
 

@@ -1,35 +1,35 @@
 """One JSON-RPC message to the server, in whatever way this server is to be spoken to.
 
 The three ways (modern, a session over Streamable HTTP, HTTP+SSE) meet here and nowhere above.  Where one of them says
-by :class:`~mcpcore.negotiation.VerdictBroken` that the server answers as if it were of another kind, the call searches
-again and, if the server has indeed changed, sends its message once more.
+by :class:`~mcpcore.machines.negotiation.VerdictBroken` that the server answers as if it were of another kind, the call
+searches again and, if the server has indeed changed, sends its message once more.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcpcore.asking import asking
-from mcpcore.cached_requests import answer
+from mcpcore.codecs.jsonrpc import Notification
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError
-from mcpcore.freshness import CacheMode, cache_key
-from mcpcore.http_sse import ensure_stream, post_message
-from mcpcore.jsonrpc import Notification
-from mcpcore.modern import DISCOVER, read_discovery
-from mcpcore.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
-from mcpcore.requests import refusal
-from mcpcore.session import OpeningRefused, ensure_session, exchange_in_session
+from mcpcore.machines.http_sse import ensure_stream, post_message
+from mcpcore.machines.modern import DISCOVER, read_discovery
+from mcpcore.machines.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
+from mcpcore.machines.requests import refusal
+from mcpcore.machines.session import OpeningRefused, ensure_session, exchange_in_session
+from mcpcore.rules.freshness import CacheMode, cache_key
+from mcpcore.verbs.asking import asking
+from mcpcore.verbs.cached_requests import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from mcpcore.cached_requests import Answer
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.partitions import Discovery
-    from mcpcore.state import Verdict
+    from mcpcore.state.call import Call
+    from mcpcore.state.client_state import Verdict
+    from mcpcore.state.partitions import Discovery
+    from mcpcore.verbs.cached_requests import Answer
 
     T = TypeVar("T")
 

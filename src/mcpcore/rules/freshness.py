@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import frozen
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.shapes import as_text, is_array, is_integer
 from mcpcore.errors import LocalProtocolError
-from mcpcore.shapes import as_text, is_array, is_integer
 
 if TYPE_CHECKING:
-    from mcpcore.jsonrpc import Notification
-    from mcpcore.revisions import Revision
+    from mcpcore.codecs.jsonrpc import Notification
+    from mcpcore.rules.revisions import Revision
 
 CacheKey: TypeAlias = tuple[str, bytes]
 """A method, and its parameters as canonical JSON."""

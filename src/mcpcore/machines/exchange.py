@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from mcpcore import jsonrpc
-from mcpcore.challenges import parse_challenges
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.challenges import parse_challenges
+from mcpcore.codecs.header_fields import media_type, parse_retry_after
+from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.codecs.sse import SSEParser
 from mcpcore.errors import LimitExceeded, McpError, RemoteProtocolError
-from mcpcore.header_fields import media_type, parse_retry_after
-from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
-from mcpcore.sse import SSEParser
-from mcpcore.transitions import EXCHANGE, ExchangeEvent, ExchangeState, advance
+from mcpcore.rules.transitions import EXCHANGE, ExchangeEvent, ExchangeState, advance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mcpcore.challenges import Challenge
+    from mcpcore.codecs.challenges import Challenge
     from mcpcore.limits import Limits
 
 _JSON = "application/json"

@@ -18,24 +18,24 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError
-from mcpcore.flights import fly
-from mcpcore.jsonrpc import ErrorResponse, Notification, Request
-from mcpcore.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
-from mcpcore.partitions import Discovery
-from mcpcore.requests import DELETE_HEADERS, POST_HEADERS, Outbound, refusal, resolve, send
-from mcpcore.revisions import REVISIONS, Era, Revision
-from mcpcore.transitions import SESSION, SessionEvent, SessionState, advance
+from mcpcore.machines.requests import DELETE_HEADERS, POST_HEADERS, Outbound, refusal, resolve, send
+from mcpcore.rules.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
+from mcpcore.rules.revisions import REVISIONS, Era, Revision
+from mcpcore.rules.transitions import SESSION, SessionEvent, SessionState, advance
+from mcpcore.state.flights import fly
+from mcpcore.state.partitions import Discovery
 
 if TYPE_CHECKING:
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.exchange import Exchange
-    from mcpcore.flights import Runway
     from mcpcore.limits import Limits
-    from mcpcore.pipeline import Resolution
+    from mcpcore.machines.exchange import Exchange
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.state.call import Call
+    from mcpcore.state.flights import Runway
 
 _log = logging.getLogger("mcpcore")
 

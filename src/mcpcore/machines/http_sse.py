@@ -17,32 +17,32 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response
+from mcpcore.codecs.shapes import is_integer
+from mcpcore.codecs.sse import SSEParser
 from mcpcore.commands import StartReader, WaitFor
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
-from mcpcore.flights import fly
-from mcpcore.freshness import Change
-from mcpcore.jsonrpc import ErrorResponse, Message, Notification, Request, Response
-from mcpcore.places import Places
-from mcpcore.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
-from mcpcore.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
-from mcpcore.shapes import is_integer
+from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
+from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
+from mcpcore.rules.freshness import Change
+from mcpcore.rules.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 from mcpcore.signals import Signal
-from mcpcore.sse import SSEParser
+from mcpcore.state.flights import fly
+from mcpcore.state.places import Places
 from mcpcore.statistics import Counters
-from mcpcore.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcpcore.call import Call
+    from mcpcore.codecs.sse import ServerSentEvent
     from mcpcore.commands import Flow
-    from mcpcore.endpoint import Endpoint
     from mcpcore.limits import Limits
-    from mcpcore.pipeline import Resolution
-    from mcpcore.revisions import Revision
-    from mcpcore.sse import ServerSentEvent
+    from mcpcore.rules.endpoint import Endpoint
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.rules.revisions import Revision
+    from mcpcore.state.call import Call
 
 _GONE = frozenset({404, 410})
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
 from mcpcore.errors import LocalProtocolError
-from mcpcore.flights import Runway
+from mcpcore.state.flights import Runway
 
 if TYPE_CHECKING:
-    from mcpcore.freshness import CacheKey, Change
+    from mcpcore.rules.freshness import CacheKey, Change
 
 
 @frozen(eq=False)

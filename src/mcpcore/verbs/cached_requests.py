@@ -1,4 +1,4 @@
-"""A request is made only if its answer is not at hand: the cache in front of :mod:`mcpcore.asking`.
+"""A request is made only if its answer is not at hand: the cache in front of :mod:`mcpcore.verbs.asking`.
 
 A call first finds out whose it is.  Then it looks, in this order: at what its identity was told, at public lists where
 those are shared, at a shared store, and at whether another call of its identity is asking the same at this moment.
@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mcpcore.flights import fly
-from mcpcore.freshness import CacheMode, bare_key
-from mcpcore.modern import DISCOVER
-from mcpcore.shared_store import recall, share
+from mcpcore.machines.modern import DISCOVER
+from mcpcore.machines.shared_store import recall, share
+from mcpcore.rules.freshness import CacheMode, bare_key
+from mcpcore.state.flights import fly
 
 if TYPE_CHECKING:
-    from mcpcore.asking import Asking
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.freshness import CacheKey
-    from mcpcore.pipeline import Resolution
-    from mcpcore.response_cache import Entry, ResponseCache
-    from mcpcore.revisions import Revision
+    from mcpcore.rules.freshness import CacheKey
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.rules.revisions import Revision
+    from mcpcore.state.call import Call
+    from mcpcore.state.response_cache import Entry, ResponseCache
+    from mcpcore.verbs.asking import Asking
 
 
 _DISCOVERY = bare_key(DISCOVER)

@@ -18,7 +18,9 @@ from urllib.parse import urljoin
 
 from attrs import evolve, field, frozen
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.codecs.shapes import is_integer
 from mcpcore.commands import Deliver, EndResponse, ReceiveData, ResolveHeaders, SendRequest
 from mcpcore.context import RequestContext, RequestKind
 from mcpcore.errors import (
@@ -30,23 +32,21 @@ from mcpcore.errors import (
     RpcError,
     UnauthorizedError,
 )
-from mcpcore.exchange import Exchange
-from mcpcore.freshness import Change
-from mcpcore.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.machines.exchange import Exchange
+from mcpcore.machines.shared_store import withdraw
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
-from mcpcore.shapes import is_integer
-from mcpcore.shared_store import withdraw
-from mcpcore.state import Redirects
-from mcpcore.tools import Progress
+from mcpcore.rules.freshness import Change
+from mcpcore.state.client_state import Redirects
+from mcpcore.types.tools import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mcpcore.call import Call
-    from mcpcore.challenges import Challenge
+    from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
-    from mcpcore.pipeline import Resolution
-    from mcpcore.revisions import Revision
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.rules.revisions import Revision
+    from mcpcore.state.call import Call
 
 _log = logging.getLogger("mcpcore")
 

@@ -3,7 +3,7 @@
 Clients of the same server in many processes need not each search for its era and list its tools.  They meet in a store
 that the core asks by commands and never sees.  What is put there is found only by a client with the same secret, the
 same endpoint and the same configuration, and only on behalf of the same identity: all of that goes into the name, which
-is a keyed digest and tells nothing (see :mod:`mcpcore.digests`).
+is a keyed digest and tells nothing (see :mod:`mcpcore.rules.digests`).
 
 Only what can be withdrawn is put there: lists as a whole, and what discovery tells.  A page of a list, or what was read
 of a resource, could be under any cursor or URI, and a change would leave it behind.  Nor is anything put there that
@@ -17,23 +17,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.shapes import as_list, as_number, as_object, as_text, is_object
 from mcpcore.commands import StoreDelete, StoreGet, StorePut
 from mcpcore.errors import LimitExceeded, RemoteProtocolError
-from mcpcore.freshness import CACHEABLE, READ, bare_key, is_sound
-from mcpcore.response_cache import Asked, Entry
-from mcpcore.revisions import REVISIONS, Era
-from mcpcore.shapes import as_list, as_number, as_object, as_text, is_object
-from mcpcore.state import Transport, Verdict
+from mcpcore.rules.freshness import CACHEABLE, READ, bare_key, is_sound
+from mcpcore.rules.revisions import REVISIONS, Era
+from mcpcore.state.client_state import Transport, Verdict
+from mcpcore.state.response_cache import Asked, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from mcpcore.call import Call
     from mcpcore.commands import Flow, StoredEntry
-    from mcpcore.response_cache import ResponseCache
-    from mcpcore.revisions import Revision
-    from mcpcore.state import ClientState
+    from mcpcore.rules.revisions import Revision
+    from mcpcore.state.call import Call
+    from mcpcore.state.client_state import ClientState
+    from mcpcore.state.response_cache import ResponseCache
 
 _PUBLIC = b"public"  # No partition's key, which has 32 bytes.
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mcpcore import rpc
+from mcpcore.codecs.shapes import as_list
 from mcpcore.errors import RemoteProtocolError
-from mcpcore.listing import read_list
-from mcpcore.parameter_headers import read_annotations
-from mcpcore.shapes import as_list
-from mcpcore.tools import CallToolResult, Tool
+from mcpcore.rules.parameter_headers import read_annotations
+from mcpcore.types.tools import CallToolResult, Tool
+from mcpcore.verbs import rpc
+from mcpcore.verbs.listing import read_list
 
 if TYPE_CHECKING:
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.freshness import CacheMode
+    from mcpcore.rules.freshness import CacheMode
+    from mcpcore.state.call import Call
 
 _log = logging.getLogger("mcpcore")
 

@@ -1,8 +1,8 @@
 """One request to the server, in each of the three ways in which a server can be spoken to.
 
 What all three have in common is what the cache needs of them: to find out whose request it is, to resolve its headers
-before anybody waits for its answer, and to make it.  Each says by :class:`~mcpcore.negotiation.VerdictBroken` that the
-server answers as if it were of another kind.
+before anybody waits for its answer, and to make it.  Each says by
+:class:`~mcpcore.machines.negotiation.VerdictBroken` that the server answers as if it were of another kind.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import define, field
 
 from mcpcore.context import RequestKind
-from mcpcore.http_sse import ask, ensure_stream, listen_request
-from mcpcore.modern import DISCOVER, modern_request, send_modern
-from mcpcore.negotiation import VerdictBroken, denies_modern_era, is_modern_error
-from mcpcore.requests import refusal, resolve, result_of
-from mcpcore.session import ensure_session, exchange_in_session, request_message, settle_in_session
+from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
+from mcpcore.machines.modern import DISCOVER, modern_request, send_modern
+from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era, is_modern_error
+from mcpcore.machines.requests import refusal, resolve, result_of
+from mcpcore.machines.session import ensure_session, exchange_in_session, request_message, settle_in_session
 
 if TYPE_CHECKING:
-    from mcpcore.call import Call
+    from mcpcore.codecs.jsonrpc import Request
     from mcpcore.commands import Flow
-    from mcpcore.jsonrpc import Request
-    from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Outbound
-    from mcpcore.state import Verdict
+    from mcpcore.machines.requests import Outbound
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.state.call import Call
+    from mcpcore.state.client_state import Verdict
 
 
 class Asking(Protocol):

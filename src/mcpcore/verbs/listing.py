@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcpcore import rpc
 from mcpcore.errors import LimitExceeded, RemoteProtocolError, RpcError
-from mcpcore.freshness import CacheMode, bare_key, is_public
-from mcpcore.response_cache import Asked, Entry
-from mcpcore.shared_store import share
+from mcpcore.machines.shared_store import share
+from mcpcore.rules.freshness import CacheMode, bare_key, is_public
+from mcpcore.state.response_cache import Asked, Entry
+from mcpcore.verbs import rpc
 
 if TYPE_CHECKING:
-    from mcpcore.cached_requests import Answer
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.state import Verdict
+    from mcpcore.state.call import Call
+    from mcpcore.state.client_state import Verdict
+    from mcpcore.verbs.cached_requests import Answer
 
 _INVALID_PARAMS = -32602
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
+from mcpcore.codecs.header_fields import is_token
+from mcpcore.codecs.shapes import as_list, as_object, as_text, is_array, is_object
 from mcpcore.errors import RemoteProtocolError
-from mcpcore.header_fields import is_token
-from mcpcore.metadata import encode_header_value
-from mcpcore.shapes import as_list, as_object, as_text, is_array, is_object
+from mcpcore.rules.metadata import encode_header_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

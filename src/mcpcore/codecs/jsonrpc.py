@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
 
+from mcpcore.codecs.shapes import is_array, is_integer, is_object
 from mcpcore.errors import LocalProtocolError, RemoteProtocolError
-from mcpcore.shapes import is_array, is_integer, is_object
 
 if TYPE_CHECKING:
     from mcpcore.limits import Limits

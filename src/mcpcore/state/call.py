@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from mcpcore.freshness import is_sound, lifetime
-from mcpcore.response_cache import Entry
+from mcpcore.rules.freshness import is_sound, lifetime
+from mcpcore.state.response_cache import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpcore.context import CallContext
-    from mcpcore.freshness import CacheKey
-    from mcpcore.http_sse import EventStream
-    from mcpcore.partitions import Discovery, Partition
-    from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Outbound
-    from mcpcore.response_cache import Asked
-    from mcpcore.revisions import Revision
-    from mcpcore.session import Session
-    from mcpcore.state import ClientState
-    from mcpcore.tools import Progress
+    from mcpcore.machines.http_sse import EventStream
+    from mcpcore.machines.requests import Outbound
+    from mcpcore.machines.session import Session
+    from mcpcore.rules.freshness import CacheKey
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.rules.revisions import Revision
+    from mcpcore.state.client_state import ClientState
+    from mcpcore.state.partitions import Discovery, Partition
+    from mcpcore.state.response_cache import Asked
+    from mcpcore.types.tools import Progress
 
 
 @define(eq=False)

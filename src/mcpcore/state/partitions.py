@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mcpcore.flights import Runway
-from mcpcore.parameter_headers import MirroredTools
-from mcpcore.response_cache import CacheBudget, ResponseCache
-from mcpcore.shapes import as_object, as_text
+from mcpcore.codecs.shapes import as_object, as_text
+from mcpcore.rules.parameter_headers import MirroredTools
 from mcpcore.signals import Signal
+from mcpcore.state.flights import Runway
+from mcpcore.state.response_cache import CacheBudget, ResponseCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcpcore.digests import Digester
-    from mcpcore.http_sse import EventStream
     from mcpcore.limits import Limits
-    from mcpcore.session import Session
+    from mcpcore.machines.http_sse import EventStream
+    from mcpcore.machines.session import Session
+    from mcpcore.rules.digests import Digester
 
 
 @frozen

@@ -10,8 +10,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from mcpcore.codecs.shapes import as_list, as_number, as_object, as_text
 from mcpcore.errors import RemoteProtocolError
-from mcpcore.shapes import as_list, as_number, as_object, as_text
 
 
 @frozen

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field, frozen
 
-from mcpcore.flights import Runway
-from mcpcore.places import Places
-from mcpcore.response_cache import ResponseCache
-from mcpcore.revisions import Era, Revision
+from mcpcore.rules.revisions import Era, Revision
+from mcpcore.state.flights import Runway
+from mcpcore.state.places import Places
+from mcpcore.state.response_cache import ResponseCache
 from mcpcore.statistics import Counters, Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mcpcore.endpoint import Endpoint
     from mcpcore.limits import Limits
-    from mcpcore.partitions import Partitions
-    from mcpcore.pipeline import HeaderPipeline
+    from mcpcore.rules.endpoint import Endpoint
+    from mcpcore.rules.pipeline import HeaderPipeline
+    from mcpcore.state.partitions import Partitions
 
 
 class Transport(Enum):

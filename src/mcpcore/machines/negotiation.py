@@ -16,26 +16,33 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from mcpcore.codecs.jsonrpc import ErrorResponse, Response
 from mcpcore.errors import McpError
-from mcpcore.flights import fly
-from mcpcore.freshness import bare_key
-from mcpcore.http_sse import ensure_stream
-from mcpcore.jsonrpc import ErrorResponse, Response
-from mcpcore.modern import DISCOVER, MODERN_ERRORS, discover_request, is_complete, read_discovery, supported_versions
-from mcpcore.requests import refusal, resolve, send
-from mcpcore.response_cache import Asked, Entry
-from mcpcore.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
-from mcpcore.session import OpeningRefused, ensure_session
-from mcpcore.shared_store import recall_verdict, share, share_verdict
-from mcpcore.state import Transport, Verdict
-from mcpcore.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
+from mcpcore.machines.http_sse import ensure_stream
+from mcpcore.machines.modern import (
+    DISCOVER,
+    MODERN_ERRORS,
+    discover_request,
+    is_complete,
+    read_discovery,
+    supported_versions,
+)
+from mcpcore.machines.requests import refusal, resolve, send
+from mcpcore.machines.session import OpeningRefused, ensure_session
+from mcpcore.machines.shared_store import recall_verdict, share, share_verdict
+from mcpcore.rules.freshness import bare_key
+from mcpcore.rules.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
+from mcpcore.rules.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
+from mcpcore.state.client_state import Transport, Verdict
+from mcpcore.state.flights import fly
+from mcpcore.state.response_cache import Asked, Entry
 
 if TYPE_CHECKING:
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.exchange import Exchange
-    from mcpcore.pipeline import Resolution
-    from mcpcore.requests import Outbound
+    from mcpcore.machines.exchange import Exchange
+    from mcpcore.machines.requests import Outbound
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.state.call import Call
 
 _PROVES_NOTHING = frozenset({401, 403, 407, 408, 429})
 

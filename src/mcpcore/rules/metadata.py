@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mcpcore.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from mcpcore.revisions import Revision
+    from mcpcore.rules.revisions import Revision
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"

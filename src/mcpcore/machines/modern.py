@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mcpcore import jsonrpc
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.jsonrpc import ErrorResponse, Request, Response
+from mcpcore.codecs.shapes import as_object, as_texts
 from mcpcore.context import RequestKind
 from mcpcore.errors import RemoteProtocolError
-from mcpcore.jsonrpc import ErrorResponse, Request, Response
-from mcpcore.metadata import (
+from mcpcore.machines.requests import POST_HEADERS, Outbound, resolve, send
+from mcpcore.rules.metadata import (
     PROGRESS_TOKEN_KEY,
     SERVER_INFO_KEY,
     mirrored_headers,
@@ -22,19 +24,17 @@ from mcpcore.metadata import (
     rpc_name,
     with_meta,
 )
-from mcpcore.parameter_headers import mirrored_arguments
-from mcpcore.partitions import Discovery
-from mcpcore.requests import POST_HEADERS, Outbound, resolve, send
-from mcpcore.revisions import Era, Revision, newest
-from mcpcore.shapes import as_object, as_texts
+from mcpcore.rules.parameter_headers import mirrored_arguments
+from mcpcore.rules.revisions import Era, Revision, newest
+from mcpcore.state.partitions import Discovery
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from mcpcore.call import Call
     from mcpcore.commands import Flow
-    from mcpcore.exchange import Exchange
-    from mcpcore.pipeline import Resolution
+    from mcpcore.machines.exchange import Exchange
+    from mcpcore.rules.pipeline import Resolution
+    from mcpcore.state.call import Call
 
 HEADER_MISMATCH = -32020
 MISSING_CLIENT_CAPABILITY = -32021

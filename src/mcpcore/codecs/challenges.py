@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from mcpcore.header_fields import TOKEN
+from mcpcore.codecs.header_fields import TOKEN
 from mcpcore.redaction import redact_names
 
 if TYPE_CHECKING:
