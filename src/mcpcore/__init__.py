@@ -52,10 +52,46 @@ if TYPE_CHECKING:
     from mcpcore.signals import Signal
     from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
+    from mcpcore.types.annotations import Annotations, Icon
+    from mcpcore.types.content import (
+        AudioContent,
+        ContentBlock,
+        EmbeddedResource,
+        ImageContent,
+        ResourceLink,
+        TextContent,
+        ToolResultContent,
+        ToolUseContent,
+        UnknownContent,
+        read_content,
+    )
+    from mcpcore.types.elicitation import ElicitRequest, ElicitResult, ElicitUrlRequest
+    from mcpcore.types.logging import LogLevel, LogMessage
+    from mcpcore.types.resources import (
+        BlobResourceContents,
+        ReadResourceResult,
+        Resource,
+        ResourceContents,
+        ResourceTemplate,
+        TextResourceContents,
+    )
+    from mcpcore.types.roots import Root
+    from mcpcore.types.sampling import (
+        CreateMessageRequest,
+        CreateMessageResult,
+        ModelHint,
+        ModelPreferences,
+        SamplingMessage,
+        ToolChoice,
+    )
     from mcpcore.types.tools import CallToolResult, Progress, Tool
+    from mcpcore.types.wire import Role
     from mcpcore.version import __version__
 
 __all__ = [
+    "Annotations",
+    "AudioContent",
+    "BlobResourceContents",
     "CallContext",
     "CallToolResult",
     "Challenge",
@@ -63,21 +99,35 @@ __all__ = [
     "Command",
     "Complete",
     "ConfigurationError",
+    "ContentBlock",
+    "CreateMessageRequest",
+    "CreateMessageResult",
     "DeadlineExceeded",
     "Deliver",
     "Discovery",
+    "ElicitRequest",
+    "ElicitResult",
+    "ElicitUrlRequest",
+    "EmbeddedResource",
     "EndResponse",
     "EventStream",
     "ForbiddenError",
     "HeaderResolverError",
     "HttpStatusError",
+    "Icon",
+    "ImageContent",
     "LimitExceeded",
     "Limits",
     "LocalProtocolError",
+    "LogLevel",
+    "LogMessage",
     "McpError",
+    "ModelHint",
+    "ModelPreferences",
     "NotSentError",
     "Operation",
     "Progress",
+    "ReadResourceResult",
     "ReceiveData",
     "RedirectError",
     "RemoteProtocolError",
@@ -85,7 +135,14 @@ __all__ = [
     "RequestKind",
     "ResolveHeaders",
     "Resolver",
+    "Resource",
+    "ResourceContents",
+    "ResourceLink",
+    "ResourceTemplate",
+    "Role",
+    "Root",
     "RpcError",
+    "SamplingMessage",
     "SendRequest",
     "Signal",
     "StartReader",
@@ -94,11 +151,18 @@ __all__ = [
     "StoreGet",
     "StorePut",
     "StoredEntry",
+    "TextContent",
+    "TextResourceContents",
     "Tool",
+    "ToolChoice",
+    "ToolResultContent",
+    "ToolUseContent",
     "TransportError",
     "UnauthorizedError",
+    "UnknownContent",
     "WaitFor",
     "__version__",
+    "read_content",
 ]
 
 _MODULES = {
@@ -147,11 +211,54 @@ _MODULES = {
     "signals": ("Signal",),
     "state.partitions": ("Discovery",),
     "statistics": ("Statistics",),
+    "types.annotations": (
+        "Annotations",
+        "Icon",
+    ),
+    "types.content": (
+        "AudioContent",
+        "ContentBlock",
+        "EmbeddedResource",
+        "ImageContent",
+        "ResourceLink",
+        "TextContent",
+        "ToolResultContent",
+        "ToolUseContent",
+        "UnknownContent",
+        "read_content",
+    ),
+    "types.elicitation": (
+        "ElicitRequest",
+        "ElicitResult",
+        "ElicitUrlRequest",
+    ),
+    "types.logging": (
+        "LogLevel",
+        "LogMessage",
+    ),
+    "types.resources": (
+        "BlobResourceContents",
+        "ReadResourceResult",
+        "Resource",
+        "ResourceContents",
+        "ResourceTemplate",
+        "TextResourceContents",
+    ),
+    "types.roots": ("Root",),
+    "types.sampling": (
+        "CreateMessageRequest",
+        "CreateMessageResult",
+        "ModelHint",
+        "ModelPreferences",
+        "SamplingMessage",
+        "ToolChoice",
+    ),
     "types.tools": (
         "CallToolResult",
         "Progress",
         "Tool",
     ),
+    "types.wire": ("Role",),
     "version": ("__version__",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -46,3 +46,13 @@ def as_texts(value: object) -> list[str]:
 def as_number(value: object) -> float | None:
     """The number ``value``, or None; a boolean is no number."""
     return value if is_integer(value) or isinstance(value, float) else None
+
+
+def as_integer(value: object) -> int | None:
+    """The integer ``value``, or None; in JSON, 1.0 is one too (JSON Schema, "type")."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value if is_integer(value) else None
+
+
+def as_flag(value: object) -> bool | None:
+    """The boolean ``value``, or None."""
+    return value if isinstance(value, bool) else None
