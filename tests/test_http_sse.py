@@ -545,14 +545,70 @@ def test_a_stream_shows_no_secret() -> None:
 # Limits.
 
 
-def test_too_many_messages_for_one_call() -> None:
+def progress(request: SendRequest, number: int) -> dict[str, Any]:
+    params = {"progressToken": message_of(request)["id"], "progress": number}
+    return {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+
+
+def test_a_call_that_falls_behind_slows_the_stream_down() -> None:
+    world = silent(limits=Limits(mailbox_messages=4))
+    seen: list[Progress] = []
+    play, request = pending(world, on_progress=seen.append)
+    stream = world.streams[0]
+    stream.receive_data(b"".join(event(progress(request, number)) for number in range(10)) + event(result_of(request)))
+    rooms = [stream.room]
+    for handled in range(7):
+        while len(seen) < handled:
+            play.step()
+        assert stream.room is not None, f"the reader may go on after {handled}"
+        assert not stream.room.raised
+        rooms.append(stream.room)
+    assert play.finish().text == "found"
+    assert [p.progress for p in seen] == [*range(10)]
+    assert all(room is not None and room.raised for room in rooms)
+    assert stream.room is None
+
+
+def test_what_a_call_leaves_behind_slows_nobody_down() -> None:
     world = silent(limits=Limits(mailbox_messages=2))
-    play, _ = pending(world)
-    for number in range(3):
-        world.push({"jsonrpc": "2.0", "id": number, "method": "ping"})
+    slow, request = pending(world, "a", on_progress=print)
+    other, asked = pending(world, "b")
+    stream = world.streams[0]
+    stream.receive_data(event(progress(request, 1)) * 3 + event(result_of(asked)))
+    assert stream.room is not None
+    other.until_blocked()
+    rest = slow.cancel()
+    assert rest is not None
+    rest.finish()
+    assert stream.room is None
+    assert other.finish().text == "found"
+    assert world.leftovers() == []
+
+
+@pytest.mark.parametrize("end", ["end", "break", "garbage", "close"])
+def test_a_stream_that_ends_while_a_call_falls_behind(end: str) -> None:
+    """What had arrived before still counts, unless it is this client who closes the stream."""
+    world = silent(limits=Limits(mailbox_messages=2))
+    seen: list[Progress] = []
+    play, request = pending(world, on_progress=seen.append)
+    stream = world.streams[0]
+    stream.receive_data(event(progress(request, 1)) * 3)
+    if end == "end":
+        stream.receive_end()
+    elif end == "break":
+        stream.request_failed(broken())
+    elif end == "garbage":
+        stream.receive_data(event(b"{"))
+    else:
+        stream.close()
+    assert stream.closed.raised is (end == "close")
     error = play.fail()
-    assert isinstance(error, LimitExceeded)
-    assert error.limit == "mailbox_messages"
+    assert len(seen) == (2 if end == "close" else 3)
+    expected = {"garbage": RemoteProtocolError, "close": LocalProtocolError}
+    assert type(error) is expected.get(end, TransportError)
+    assert stream.closed.raised
+    assert stream.failure is not None
+    assert stream.failure.__traceback__ is None
     assert world.leftovers() == []
 
 

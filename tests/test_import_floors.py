@@ -226,6 +226,7 @@ LAYERS = (
     },
     {
         "machines.exchange",
+        "machines.mailboxes",
         "state.call",
         "machines.shared_store",
         "machines.requests",

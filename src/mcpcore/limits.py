@@ -33,7 +33,8 @@ class Limits:
     server_requests: int = 100
     """How many requests of the server's one call answers before its own answer."""
     mailbox_messages: int = 1_000
-    """How many messages may wait for one call on an HTTP+SSE stream."""
+    """How many messages wait for one call, on an HTTP+SSE stream or a channel, before no more are read; reading goes on
+    when half of them have been handled."""
     pending_requests: int = 1_000
     """How many requests may wait for their answer on one HTTP+SSE stream; a further call waits its turn."""
     pages: int = 1_000

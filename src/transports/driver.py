@@ -279,6 +279,8 @@ async def _move(stream: EventStream, response: Response) -> None:
     try:
         while data := await response.receive():
             stream.receive_data(data)
+            while (room := stream.room) is not None:
+                await wait_for(room)
         stream.receive_end()
     except McpError as error:
         stream.request_failed(error)

@@ -3,8 +3,8 @@
 The first event of the stream names the URL to post to; answers to every request of its identity then arrive on the
 stream, in any order (2024-11-05, "Transports", HTTP with SSE).  Somebody must keep reading it while calls come and go.
 So the call that opens an :class:`EventStream` sends the GET in its own context, then hands the response to a reader
-that only moves bytes.  The stream sorts what arrives into *mailboxes*, one for each request that waits; a call posts
-its request, waits at its mailbox, and handles what it finds there in its own context.
+that only moves bytes.  The stream sorts what arrives into :mod:`~mcpcore.machines.mailboxes`, one for each request that
+waits; a call posts its request, waits at its mailbox, and handles what it finds there in its own context.
 
 When the stream ends, every request that waits on it fails, once, and the next call opens a new one.
 """
@@ -12,21 +12,19 @@ When the stream ends, every request that waits on it fails, once, and the next c
 from __future__ import annotations
 
 from collections import deque
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
 from mcpcore.codecs import jsonrpc
-from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response
-from mcpcore.codecs.shapes import is_integer
+from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Response
 from mcpcore.codecs.sse import SSEParser
 from mcpcore.commands import StartReader, WaitFor
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
+from mcpcore.machines.mailboxes import Mailboxes, again, nobody_cares
 from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
 from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
-from mcpcore.rules.freshness import Change
 from mcpcore.rules.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 from mcpcore.signals import Signal
 from mcpcore.state.flights import fly
@@ -39,7 +37,9 @@ if TYPE_CHECKING:
     from mcpcore.codecs.sse import ServerSentEvent
     from mcpcore.commands import Flow
     from mcpcore.limits import Limits
+    from mcpcore.machines.mailboxes import Mailbox
     from mcpcore.rules.endpoint import Endpoint
+    from mcpcore.rules.freshness import Change
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
     from mcpcore.state.call import Call
@@ -47,52 +47,12 @@ if TYPE_CHECKING:
 _GONE = frozenset({404, 410})
 
 
-def _again(error: McpError) -> McpError:
-    """A copy of ``error``, for another call to raise; its cause goes along."""
-    twin = copy(error)
-    twin.__cause__ = error.__cause__
-    return twin
-
-
-@define(eq=False)
-class Mailbox:
-    """Where one request finds what the stream brought for it."""
-
-    _messages: deque[Message | McpError] = field(factory=deque[Message | McpError], init=False, repr=False)
-    _arrival: Signal = field(factory=Signal, init=False, repr=False)
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def put(self, message: Message | McpError) -> None:
-        """Leave a message, or the reason why there will be none."""
-        self._messages.append(message)
-        self._arrival.raise_()
-
-    def take(self) -> Flow[Message]:
-        """Wait for the next message.
-
-        :raises McpError: if there will be none.
-        """
-        while not self._messages:
-            self._arrival = Signal()
-            yield WaitFor(self._arrival)
-        message = self._messages.popleft()
-        if isinstance(message, McpError):
-            raise message
-        return message
-
-
-def _nobody_cares(change: Change) -> None:
-    """What a stream does about a change if it belongs to no client."""
-
-
 @define(eq=False)
 class EventStream:
     """One identity's event stream.
 
     A driver's reader feeds it with ``receive_data`` until the body ends (``receive_end``), the connection breaks
-    (``request_failed``) or ``closed`` is raised.
+    (``request_failed``) or ``closed`` is raised.  While there is a ``room``, it waits for that before it reads on.
 
     :ivar places: how many requests may wait on it; the others wait their turn.
     :ivar opened: is raised when the endpoint event has arrived, or never will.
@@ -106,18 +66,22 @@ class EventStream:
     _revision: Revision
     _limits: Limits = field(repr=False)
     _counters: Counters = field(factory=Counters, repr=False)
-    _on_change: Callable[[Change], object] = field(default=_nobody_cares, repr=False)
+    _on_change: Callable[[Change], object] = field(default=nobody_cares, repr=False)
     state: StreamState = field(default=StreamState.AWAITING_ENDPOINT, init=False)
     session: Session | None = field(default=None, init=False)
     failure: McpError | None = field(default=None, init=False)
     opened: Signal = field(factory=Signal, init=False, repr=False)
     closed: Signal = field(factory=Signal, init=False, repr=False)
-    _parser: SSEParser = field(init=False, repr=False)
     places: Places = field(init=False, repr=False)
-    _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
+    _parser: SSEParser = field(init=False, repr=False)
+    _mailboxes: Mailboxes = field(init=False, repr=False)
+    # Of the event that was read last, what has not been sorted yet; and why there will be no more events.
+    _unsorted: deque[Message] = field(factory=deque[Message], init=False, repr=False)
+    _last_words: McpError | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._parser = SSEParser(self._limits)
+        self._mailboxes = Mailboxes(self._limits.mailbox_messages, self._read_on, self._counters, self._on_change)
         self.places = Places(self._limits.pending_requests)
 
     @property
@@ -131,22 +95,25 @@ class EventStream:
         assert self.session is not None
         return self.session
 
+    @property
+    def room(self) -> Signal | None:
+        """What is raised when more may be read; None if it may be now."""
+        return self._mailboxes.room
+
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes of the stream.  What is wrong with them ends the stream, and raises nothing."""
-        try:
-            self._parser.receive_data(data)
-            while self.state is not StreamState.ENDED and (event := self._parser.next_event()) is not None:
-                self._handle(event)
-        except McpError as error:
-            self._end(error)
+        self._parser.receive_data(data)
+        self._read_on()
 
     def receive_end(self) -> None:
         """Take note that the server ended the stream."""
-        self._end(TransportError("the server ended the event stream"))
+        self.request_failed(TransportError("the server ended the event stream"))
 
     def request_failed(self, error: McpError) -> None:
-        """Take note that no more can be read."""
-        self._end(error)
+        """Take note that no more can be read; what has been received before still counts."""
+        # Its traceback leads to whatever was read with; nobody is to find that here.
+        self._last_words = error.with_traceback(None)
+        self._read_on()
 
     def lose(self) -> None:
         """Take note that the server no longer knows where to send the stream's answers."""
@@ -162,21 +129,38 @@ class EventStream:
         :raises McpError: if the stream has ended.
         """
         if self.failure is not None:
-            raise _again(self.failure)
-        mailbox = self._mailboxes[request_id] = Mailbox()
-        return mailbox
+            raise again(self.failure)
+        return self._mailboxes.expect(request_id)
 
     def forget(self, request_id: int | str) -> None:
         """Remove a mailbox."""
-        self._mailboxes.pop(request_id, None)
+        self._mailboxes.forget(request_id)
+
+    def _read_on(self) -> None:
+        """Sort what has arrived, until that is done, a mailbox is full, or the stream has ended."""
+        try:
+            while self._may_read and (message := self._next_message()) is not None:
+                self._mailboxes.sort(message)
+        except McpError as error:
+            self._end(error)
+        if self.room is None and self._last_words is not None:
+            self._end(self._last_words)
+
+    @property
+    def _may_read(self) -> bool:
+        return self.room is None and self.state is not StreamState.ENDED
+
+    def _next_message(self) -> Message | None:
+        while not self._unsorted and (event := self._parser.next_event()) is not None:
+            self._handle(event)
+        return self._unsorted.popleft() if self._unsorted else None
 
     def _handle(self, event: ServerSentEvent) -> None:
         if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
             self._locate(event.data)
         elif event.event == "message" and event.data and self.state is StreamState.OPEN:
             self._advance(StreamEvent.MESSAGE)
-            for message in jsonrpc.decode(event.data, self._limits, batches=self.open_session.revision.batches):
-                self._sort(message)
+            self._unsorted += jsonrpc.decode(event.data, self._limits, batches=self.open_session.revision.batches)
 
     def _locate(self, data: bytes) -> None:
         """Learn where to post; the endpoint's own origin is as far as headers may go."""
@@ -187,42 +171,14 @@ class EventStream:
         self._advance(StreamEvent.ENDPOINT)
         self.opened.raise_()
 
-    def _sort(self, message: Message) -> None:
-        """Leave a message at the mailbox that it belongs to; what belongs nowhere is for nobody."""
-        match message:
-            case Response() | ErrorResponse():
-                mailbox = self._mailboxes.get(message.id) if message.id is not None else None
-            case Request():
-                # A request of the server's is handled by the call that has waited longest.
-                mailbox = next(iter(self._mailboxes.values()), None)
-            case _:
-                token = message.params.get("progressToken")
-                mailbox = self._mailboxes.get(token) if is_integer(token) else None
-        if mailbox is None:
-            self._take_note(message)
-            return
-        if len(mailbox) >= self._limits.mailbox_messages:
-            raise self._limits.exceeded("mailbox_messages", "too many messages wait for one request")
-        mailbox.put(message)
-
-    def _take_note(self, message: Message) -> None:
-        """Handle a message that no call waits for: it may tell of a change, else it is ignored."""
-        change = Change.from_notification(message) if isinstance(message, Notification) else None
-        if change is None:
-            self._counters.ignored_messages += 1
-        else:
-            self._on_change(change)
-
     def _end(self, error: McpError) -> None:
         if self.state is StreamState.ENDED:
             return
         self._advance(StreamEvent.END)
-        # Its traceback leads to whatever was read with; nobody is to find that here.
         self.failure = error.with_traceback(None)
         self.opened.raise_()
         self.closed.raise_()
-        for mailbox in self._mailboxes.values():
-            mailbox.put(_again(error))
+        self._mailboxes.fail(error)
 
     def _advance(self, event: StreamEvent) -> None:
         self.state = advance(STREAM, self.state, event)
@@ -265,7 +221,7 @@ def _open(call: Call, request: Outbound, revision: Revision, resolution: Resolut
     yield WaitFor(stream.opened)
     if stream.session is None:
         assert stream.failure is not None
-        raise _again(stream.failure).located(call.state.endpoint.name, request.name)
+        raise again(stream.failure).located(call.state.endpoint.name, request.name)
     yield from _shake_hands(call, stream, stream.session)
     # Two calls that follow a failed one may both open a stream; the partition keeps the first.
     if call.may_keep and call.partition.is_kept and _kept(call) is None:

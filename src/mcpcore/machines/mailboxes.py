@@ -1,0 +1,155 @@
+"""One stream of messages for many requests: who gets what.
+
+On an HTTP+SSE stream, and on a channel such as stdio, the answers to all requests arrive on one stream, in any order,
+among progress, changes and requests of the server's.  Somebody must keep reading while calls come and go; so what
+arrives is sorted into *mailboxes*, one for each request that waits, and each call handles what it finds in its own, in
+its own context.
+
+The backlog is bounded by not reading.  Once a mailbox is full, what has arrived stays where it is, unparsed, and the
+reader is to leave the rest where *it* is until :attr:`Mailboxes.room` is raised; so a server that sends faster than its
+messages are handled is slowed down, as TCP or a pipe slows it.  That holds up all that share the stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from copy import copy
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response
+from mcpcore.codecs.shapes import is_integer
+from mcpcore.commands import WaitFor
+from mcpcore.errors import McpError
+from mcpcore.rules.freshness import Change
+from mcpcore.signals import Signal
+from mcpcore.statistics import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcpcore.commands import Flow
+
+
+def again(error: McpError) -> McpError:
+    """A copy of ``error``, for another call to raise; its cause goes along."""
+    twin = copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
+
+
+@define(eq=False)
+class Mailbox:
+    """Where one request finds what arrived for it.
+
+    :ivar is_full: whether nothing more is to be put into it before half of it has been taken out.
+    """
+
+    _capacity: int
+    _on_room: Callable[[], None] = field(repr=False)
+    is_full: bool = field(default=False, init=False)
+    _messages: deque[Message | McpError] = field(factory=deque[Message | McpError], init=False, repr=False)
+    _arrival: Signal = field(factory=Signal, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: Message | McpError) -> None:
+        """Leave a message, or the reason why there will be none."""
+        self._messages.append(message)
+        self.is_full = self.is_full or len(self) >= self._capacity
+        self._arrival.raise_()
+
+    def take(self) -> Flow[Message]:
+        """Wait for the next message.
+
+        :raises McpError: if there will be none.
+        """
+        while not self._messages:
+            self._arrival = Signal()
+            yield WaitFor(self._arrival)
+        message = self._messages.popleft()
+        if self.is_full and len(self) <= self._capacity // 2:
+            self.is_full = False
+            self._on_room()
+        if isinstance(message, McpError):
+            raise message
+        return message
+
+
+def nobody_cares(change: Change) -> None:
+    """What is done about a change on a stream that belongs to no client."""
+
+
+@define(eq=False)
+class Mailboxes:
+    """The mailboxes of one stream.
+
+    :param capacity: how many messages make a mailbox full.
+    :param read_on: sorts what has arrived and is not sorted yet, as long as there is no :attr:`room`.
+    :param on_change: is told what a server says has changed.
+    :ivar room: is raised when reading may go on; None while nothing keeps it from that.
+    """
+
+    _capacity: int
+    _read_on: Callable[[], None] = field(repr=False)
+    _counters: Counters = field(factory=Counters, repr=False)
+    _on_change: Callable[[Change], object] = field(default=nobody_cares, repr=False)
+    room: Signal | None = field(default=None, init=False)
+    _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self._mailboxes)
+
+    def expect(self, request_id: int | str) -> Mailbox:
+        """A mailbox for the answer to one request."""
+        mailbox = self._mailboxes[request_id] = Mailbox(self._capacity, self._make_room)
+        return mailbox
+
+    def forget(self, request_id: int | str) -> None:
+        """Remove a mailbox; what is still in it is for nobody."""
+        mailbox = self._mailboxes.pop(request_id, None)
+        if mailbox is not None and mailbox.is_full:
+            self._make_room()
+
+    def sort(self, message: Message) -> None:
+        """Leave a message at the mailbox that it belongs to; what belongs nowhere is for nobody."""
+        mailbox = self._find(message)
+        if mailbox is None:
+            self._take_note(message)
+            return
+        mailbox.put(message)
+        if mailbox.is_full:
+            self.room = Signal()
+
+    def fail(self, error: McpError) -> None:
+        """Tell every request why nothing more will arrive."""
+        for mailbox in self._mailboxes.values():
+            mailbox.put(again(error))
+
+    def _find(self, message: Message) -> Mailbox | None:
+        match message:
+            case Response() | ErrorResponse():
+                return self._mailboxes.get(message.id) if message.id is not None else None
+            case Request():
+                # A request of the server's is handled by the call that has waited longest.
+                return next(iter(self._mailboxes.values()), None)
+            case _:
+                token = message.params.get("progressToken")
+                return self._mailboxes.get(token) if is_integer(token) else None
+
+    def _take_note(self, message: Message) -> None:
+        """Handle a message that no call waits for: it may tell of a change, else it is ignored."""
+        change = Change.from_notification(message) if isinstance(message, Notification) else None
+        if change is None:
+            self._counters.ignored_messages += 1
+        else:
+            self._on_change(change)
+
+    def _make_room(self) -> None:
+        """Go on, now that the one full mailbox has room: first with what is here, then the reader with the rest."""
+        room, self.room = self.room, None
+        if room is not None:
+            self._read_on()
+            room.raise_()
