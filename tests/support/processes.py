@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,17 @@ TESTS = Path(__file__).parents[1]
 
 @contextmanager
 def starting(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
-    """A server that runs for the length of the block, as a function that waits for it and returns its origin."""
-    command = [sys.executable, "-m", f"support.servers.{module}", *arguments]
+    """A server of ``support.servers`` that runs for the length of the block, as :func:`running` yields it."""
+    with running([sys.executable, "-m", f"support.servers.{module}", *arguments]) as origin:
+        yield origin
+
+
+@contextmanager
+def running(command: Sequence[str | Path]) -> Iterator[Callable[[], str]]:
+    """A server that runs for the length of the block, as a function that waits for it and returns its origin.
+
+    Its first line of output is the port at which it listens, and it ends when its standard input does.
+    """
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile("w+") as complaints,
@@ -39,11 +48,20 @@ def starting(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
             port = process.stdout.readline().strip()  # It listens already when it says where.
             if not port:
                 complaints.seek(0)
-                pytest.fail(f"{' '.join(command)} did not start: {complaints.read()}")
+                pytest.fail(f"{command} did not start: {complaints.read()}")
             return f"http://127.0.0.1:{port}"
 
         yield origin
-        # Leaving the block closes the process's standard input, which ends it, and waits for that.
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 @frozen
