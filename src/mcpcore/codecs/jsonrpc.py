@@ -165,6 +165,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_WHITE_SPACE = " \t\n\r"
 
 
 def parse(data: bytes, limits: Limits) -> Any:
@@ -179,7 +180,11 @@ def parse(data: bytes, limits: Limits) -> Any:
     if data.count(b"[") + data.count(b"{") > limits.json_depth and _depth(data) > limits.json_depth:
         raise limits.exceeded("json_depth", "a message is nested too deep")
     try:
-        return _DECODER.decode(data.decode())
+        text = data.decode().strip(_WHITE_SPACE)
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+        reason = f"it goes on after its end at character {end}"
     except UnicodeDecodeError:
         reason = "it is not UTF-8"
     except json.JSONDecodeError as error:

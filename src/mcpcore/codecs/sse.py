@@ -100,12 +100,13 @@ class SSEParser:
         line_limit = self._limits.sse_line_bytes
         while True:
             for line in self._lines:
-                if len(line) > line_limit:
+                if not line:
+                    if (event := self._dispatch()) is not None:
+                        return event
+                elif len(line) > line_limit:
                     raise self._line_too_long()
-                if line:
+                else:
                     self._interpret(line)
-                elif (event := self._dispatch()) is not None:
-                    return event
             if len(self._unfinished) > line_limit:
                 raise self._line_too_long()
             if self._at_start:
@@ -124,9 +125,8 @@ class SSEParser:
         self._at_start = False
 
     def _next_window(self) -> bytes:
-        unread = self._unread
-        window = bytes(unread[:_WINDOW])
-        del unread[:_WINDOW]
+        window = bytes(self._unread[:_WINDOW])
+        del self._unread[:_WINDOW]
         return window
 
     def _cut(self, window: bytes) -> Iterator[bytes]:
@@ -146,8 +146,7 @@ class SSEParser:
     def _interpret(self, line: bytes) -> None:
         """Take in one field.  A comment is a field without a name, and ignored like any unknown one."""
         name, _, value = line.partition(b":")
-        if value[:1] == b" ":
-            value = value[1:]
+        value = value.removeprefix(b" ")
         if name == b"data":
             self._append_data(value)
         elif name == b"event":
