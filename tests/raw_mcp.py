@@ -56,6 +56,11 @@ class Stream:
     async def receive(self) -> bytes:
         return await anext(self._chunks, b"")
 
+    async def next(self) -> Any:
+        """The message of the next event."""
+        event = (await self.receive()).decode()
+        return json.loads(event.partition("data: ")[2]) if event else None
+
     async def read(self) -> Reply:
         body = b"".join([chunk async for chunk in self._chunks])
         return Reply(self.status, self.headers, body)
@@ -83,14 +88,21 @@ class Peer:
         return await self.send("POST", path, post_headers(headers), json.dumps(message).encode())
 
     async def modern(
-        self, method: str, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        request_id: int = 1,
     ) -> Reply:
-        message, needed = modern_request(method, params)
+        message, needed = modern_request(method, params, request_id)
         return await self.post(message, {**needed, **(headers or {})})
 
-    async def open_session(self, revision: str = "2025-11-25") -> dict[str, str]:
+    async def open_session(
+        self, revision: str = "2025-11-25", capabilities: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
         """Do the handshake; return the headers that name the session."""
-        reply = await self.post(initialize(revision))
+        reply = await self.post(initialize(revision, capabilities))
         assert reply.status == 200
         headers = {"mcp-session-id": reply.headers["mcp-session-id"]}
         if revision != "2025-03-26":
@@ -106,12 +118,15 @@ def request(method: str, params: Mapping[str, Any] | None = None, request_id: in
     return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": dict(params or {})}
 
 
-def initialize(revision: str) -> dict[str, Any]:
+def initialize(revision: str, capabilities: Mapping[str, Any] | None = None) -> dict[str, Any]:
     info = {"name": "raw", "version": "1"}
-    return request("initialize", {"protocolVersion": revision, "capabilities": {}, "clientInfo": info})
+    params = {"protocolVersion": revision, "capabilities": dict(capabilities or {}), "clientInfo": info}
+    return request("initialize", params)
 
 
-def modern_request(method: str, params: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+def modern_request(
+    method: str, params: Mapping[str, Any] | None = None, request_id: int = 1
+) -> tuple[dict[str, Any], dict[str, str]]:
     """A request of the modern era, and the header fields that go with it."""
     params = dict(params or {})
     params["_meta"] = {
@@ -122,7 +137,7 @@ def modern_request(method: str, params: Mapping[str, Any] | None = None) -> tupl
     headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": method}
     if "name" in params or "uri" in params:
         headers["mcp-name"] = params.get("name") or params["uri"]
-    return request(method, params), headers
+    return request(method, params, request_id), headers
 
 
 def post_headers(headers: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,8 +38,8 @@ class Legacy:
         event = (await self.stream.receive()).decode()
         return json.loads(event.removeprefix("event: message\ndata: "))
 
-    async def shake_hands(self) -> Any:
-        assert await self.post(initialize("2024-11-05")) == 202
+    async def shake_hands(self, capabilities: Mapping[str, Any] | None = None) -> Any:
+        assert await self.post(initialize("2024-11-05", capabilities)) == 202
         answer = await self.next()
         assert await self.post(INITIALIZED) == 202
         return answer["result"]

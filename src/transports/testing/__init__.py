@@ -9,6 +9,7 @@ In short::
 """
 
 from .answers import Answer, Body, Disconnect, Message, message_event
+from .call import Call
 from .journal import Journal
 from .requests import Headers, Match, Outcome, ReceivedRequest
 from .server import Forward, Script, Server
@@ -18,6 +19,7 @@ from .tools import Handler, Progress, RawResult, Send, Tool, echo_headers
 __all__ = [
     "Answer",
     "Body",
+    "Call",
     "Disconnect",
     "Forward",
     "Handler",

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from .answers import Answer
+from .call import Call
 from .dispatch import Dispatcher
 from .refusals import INVALID_REQUEST, METHOD_NOT_FOUND, Refusal, check_accept
 from .requests import ReceivedRequest, as_object
@@ -23,9 +24,26 @@ UNVERSIONED = "2025-03-26"
 """The revision that does not know the ``MCP-Protocol-Version`` header."""
 
 
-def as_is(method: str, result: dict[str, Any]) -> dict[str, Any]:
-    """In the handshake era a result goes out as it is."""
-    return result
+@frozen
+class InSession:
+    """How a request is answered in a session: what the client has declared there holds for it."""
+
+    session: Session
+
+    def begin(self, request: ReceivedRequest) -> Call:
+        """The call that a handler is given."""
+        session = self.session
+        return Call(
+            request=request,
+            revision=session.revision or "",
+            capabilities=session.capabilities,
+            level=session.log_level,
+            ask=session.questions.ask,
+        )
+
+    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+        """In the handshake era a result goes out as it is."""
+        return result
 
 
 @frozen
@@ -42,6 +60,7 @@ class Handshake:
         def initialize(params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
             requested = params.get("protocolVersion")
             session.revision = requested if requested in self.supported else self.supported[0]
+            session.capabilities = as_object(params.get("capabilities"))
             info = {"serverInfo": self.dispatcher.server_info, **self.dispatcher.description}
             return {"protocolVersion": session.revision, **info}
 
@@ -66,6 +85,14 @@ def check_message(request: ReceivedRequest) -> None:
     """Refuse a body that is no single JSON-RPC message."""
     if not {"method", "result", "error"} & as_object(request.json).keys():
         raise Refusal(400, INVALID_REQUEST, "The body is not a JSON-RPC message")
+
+
+def take_note(session: Session, request: ReceivedRequest) -> None:
+    """Take in a notification, or the answer to a question."""
+    if request.rpc_method == "notifications/initialized":
+        session.initialized = True
+    elif request.rpc_method is None:
+        session.questions.answered(as_object(request.json))
 
 
 @frozen
@@ -96,15 +123,14 @@ class HandshakeEra:
         session = self._session(request)
         if is_request(request):
             handler = self.handshake.handler(session, request)
-            return await self.handshake.dispatcher.answer(handler, request, as_is)
-        if request.rpc_method == "notifications/initialized":
-            session.initialized = True
+            return await self.handshake.dispatcher.answer(handler, request, InSession(session))
+        take_note(session, request)
         return Answer(202)
 
     async def _initialize(self, request: ReceivedRequest) -> Answer:
         session = self.sessions.open() if self.keeps_sessions else Session("")
         handler = self.handshake.handler(session, request)
-        answer = await self.handshake.dispatcher.answer(handler, request, as_is)
+        answer = await self.handshake.dispatcher.answer(handler, request, InSession(session))
         return answer.with_headers({"mcp-session-id": session.id}) if self.keeps_sessions else answer
 
     def _session(self, request: ReceivedRequest) -> Session:

@@ -17,7 +17,7 @@ import anyio
 from attrs import field, frozen
 
 from .answers import Answer, Disconnect
-from .handshake import Handshake, as_is, check_message, is_request
+from .handshake import Handshake, InSession, check_message, is_request, take_note
 from .refusals import INVALID_REQUEST, Refusal, error_response
 from .requests import ReceivedRequest
 from .sessions import Session, Sessions
@@ -64,14 +64,14 @@ class HttpSse:
         if session is None:
             raise Refusal(404, INVALID_REQUEST, "There is no such session")
         check_message(request)
-        if request.rpc_method == "notifications/initialized":
-            session.initialized = True
         if request.rpc_method == "notifications/cancelled":
             self._cancel(session, request.params.get("requestId"))
         if is_request(request):
             scope = self._working[session.id, request.rpc_id] = anyio.CancelScope()
             work = partial(self._work, session, request, scope)
             await work() if background is None else background(work)
+        else:
+            take_note(session, request)
         return Answer(202)
 
     async def _work(self, session: Session, request: ReceivedRequest, scope: anyio.CancelScope) -> None:
@@ -79,8 +79,9 @@ class HttpSse:
         with scope:
             try:
                 handler = self.handshake.handler(session, request)
-                async with aclosing(self.handshake.dispatcher.messages(handler, request, as_is)) as messages:
-                    async for message in messages:
+                conversation = self.handshake.dispatcher.converse(handler, request, InSession(session))
+                async with aclosing(conversation):
+                    while (message := await conversation.next()) is not None:
                         session.outbox.put(message)
             except Refusal as refusal:
                 session.outbox.put(error_response(request.rpc_id, refusal.code, str(refusal)))

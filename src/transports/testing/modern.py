@@ -13,12 +13,14 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .answers import Answer
+from .call import Call
 from .dispatch import Dispatcher
 from .refusals import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal
 from .requests import ReceivedRequest, as_object
+from .rounds import Rounds
 from .tools import Handler
 
 HEADER_MISMATCH = -32020
@@ -29,6 +31,7 @@ REVISIONS = ("2026-07-28",)
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The methods whose requests carry ``Mcp-Name``, and the parameter that it repeats."""
@@ -47,6 +50,7 @@ class ModernEra:
     supported: tuple[str, ...]
     ttl_ms: int
     cache_scope: str
+    _rounds: Rounds = field(factory=Rounds, init=False)
 
     async def answer(self, request: ReceivedRequest) -> Answer:
         """Answer a POST to the MCP endpoint."""
@@ -62,7 +66,7 @@ class ModernEra:
             _check_repeated(request, "mcp-name", request.params.get(parameter))
         if request.rpc_method == "tools/call":
             self._check_parameters(request)
-        return await self.dispatcher.answer(handler, request, self._finish)
+        return await self.dispatcher.answer(handler, request, self)
 
     def _check_version(self, request: ReceivedRequest) -> None:
         meta = as_object(request.params.get("_meta"))
@@ -96,7 +100,19 @@ class ModernEra:
     def _discover(self, params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
         return {"supportedVersions": list(self.supported), **self.dispatcher.description}
 
-    def _finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+    def begin(self, request: ReceivedRequest) -> Call:
+        """The call that a handler is given; it knows what earlier rounds have brought."""
+        meta = as_object(request.params.get("_meta"))
+        return Call(
+            request=request,
+            revision=meta[VERSION],
+            capabilities=as_object(meta[CAPABILITIES]),
+            level=meta.get(LOG_LEVEL),
+            ask=self._rounds.begin(request).ask,
+        )
+
+    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+        """The result with what every result of this era carries."""
         result = {"resultType": "complete", **result}
         if method in CACHEABLE and result["resultType"] == "complete":
             result = {"ttlMs": self.ttl_ms, "cacheScope": self.cache_scope, **result}

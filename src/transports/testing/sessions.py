@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator
 from itertools import count
+from typing import Any
 
 import anyio
 from attrs import define, field
 
 from .answers import Disconnect, Message, message_event
+from .asking import Asking
 
 
 @define(eq=False)
@@ -54,11 +56,17 @@ class Session:
     :ivar id: what names it: in ``Mcp-Session-Id``, or in the query of a legacy message URL.
     :ivar revision: the revision settled by ``initialize``; None before.
     :ivar initialized: whether ``notifications/initialized`` has arrived.
+    :ivar capabilities: what the client declared.
+    :ivar log_level: the lowest level of log messages that it wants.
+    :ivar questions: what it was asked and has not answered yet.
     :ivar outbox: the messages for its listening stream.
     """
 
     id: str
     revision: str | None = None
+    capabilities: Message = field(factory=dict[str, Any], init=False)
+    log_level: str = field(default="debug", init=False)
+    questions: Asking = field(factory=Asking, init=False)
     initialized: bool = False
     outbox: Outbox = field(factory=Outbox, init=False)
 

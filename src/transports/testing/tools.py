@@ -3,24 +3,29 @@
 A tool is called with the arguments and with the request that brought them, because what a test wants of a
 tool is mostly to report *who asked*.  It may be a plain function, an async function (wait on an
 ``anyio.Event`` to be slow for as long as a test likes) or an async generator, which is answered with an event
-stream: it yields :class:`Progress` and :class:`Send`, and last its result.
+stream: it yields :class:`Progress` and :class:`Send`, and last its result.  One with a third parameter is given
+the :class:`~transports.testing.Call` too, to say more and to ask its client.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeAlias, cast
 
 from attrs import field, frozen
 
 from .answers import Message
+from .call import Call
 from .requests import ReceivedRequest
 
-Handler: TypeAlias = Callable[[dict[str, Any], ReceivedRequest], Any]
-"""A function of the arguments and the request: plain, async, or an async generator."""
+Handler: TypeAlias = (
+    Callable[[dict[str, Any], ReceivedRequest], Any] | Callable[[dict[str, Any], ReceivedRequest, Call], Any]
+)
+"""A function of the arguments and the request and, if it has a third parameter, the call: plain, async, or an async
+generator."""
 
 
 @frozen
@@ -30,13 +35,6 @@ class Progress:
     progress: float
     total: float | None = None
     message: str | None = None
-
-    def notification(self, token: int | str) -> Message:
-        """The ``notifications/progress`` message for the request that brought ``token``."""
-        known = {"progress": self.progress, "total": self.total, "message": self.message}
-        params: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
-        params["progressToken"] = token
-        return {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
 
 
 @frozen
@@ -88,15 +86,32 @@ def streams(function: Handler) -> bool:
     return inspect.isasyncgenfunction(function)
 
 
-async def produced(value: Any) -> AsyncGenerator[Any, None]:
-    """Whatever a handler returned, as one sequence of items: a value, something to await, or an async
-    generator."""
-    if inspect.isasyncgen(value):
-        async with aclosing(value) as items:
-            async for item in items:
-                yield item
-    else:
-        yield await value if inspect.isawaitable(value) else value
+class NoAnswer(Exception):
+    """A generator ended without a result: there will be no response."""
+
+
+async def outcome(function: Handler, arguments: dict[str, Any], call: Call) -> Any:
+    """Let ``function`` do its work and return what it ends with; what it yields before is said to the client."""
+    given = (arguments, call.request, call)
+    value = cast("Callable[..., Any]", function)(*given[: 3 if _takes_call(function) else 2])
+    if not inspect.isasyncgen(value):
+        return await value if inspect.isawaitable(value) else value
+    async with aclosing(value) as items:
+        async for item in items:
+            if isinstance(item, Progress):
+                await call.progress(item.progress, item.total, item.message)
+            elif isinstance(item, Send):
+                await call.send(item.message)
+            else:
+                return item
+    raise NoAnswer
+
+
+def _takes_call(function: Handler) -> bool:
+    """Whether ``function`` has a third parameter that must be given; one with a default is its own
+    affair."""
+    parameters = list(inspect.signature(function).parameters.values())
+    return len(parameters) > 2 and parameters[2].default is inspect.Parameter.empty
 
 
 def tool_result(value: Any) -> dict[str, Any]:
