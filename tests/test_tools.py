@@ -40,7 +40,7 @@ def test_an_optional_field_of_the_wrong_shape_is_missing(odd: Any) -> None:
 @pytest.mark.parametrize(
     ("raw", "complaint"),
     [
-        *((raw, "a tool definition is not an object") for raw in WRONG[:-1]),
+        *((raw, "what should be a Tool is not an object") for raw in WRONG[:-1]),
         *(({"name": name, "inputSchema": {}}, "has no name") for name in ("", None, 1, [], {})),
         ({"inputSchema": {}}, "has no name"),
         *(({"name": "n", "inputSchema": schema}, "tool 'n' has no inputSchema") for schema in WRONG[:-1]),
@@ -68,7 +68,7 @@ def test_one_bad_tool_is_left_out_with_a_warning_and_the_rest_stay(caplog: pytes
     assert [tool.name for tool in server.driver.run(client.list_tools(context=ALICE))] == ["good"]
     assert caplog.messages == [
         f"{URL}: a tool is left out: the definition of tool 'bad' has no inputSchema",
-        f"{URL}: a tool is left out: a tool definition is not an object",
+        f"{URL}: a tool is left out: what should be a Tool is not an object",
     ]
 
 
@@ -163,14 +163,17 @@ def test_a_result_whose_content_is_no_list_is_refused(content: Any) -> None:
         ({"progress": 0.5, "total": 2, "message": "m"}, Progress(0.5, 2, "m")),
         ({"progress": 1, "total": "2", "message": 3}, Progress(1, None, None)),
         ({"progress": 1, "total": True}, Progress(1, None, None)),
-        ({"progress": True}, None),
-        ({"progress": "1"}, None),
-        ({}, None),
     ],
     ids=repr,
 )
-def test_progress(params: dict[str, Any], progress: Progress | None) -> None:
+def test_progress(params: dict[str, Any], progress: Progress) -> None:
     assert Progress.from_json(params) == progress
+
+
+@pytest.mark.parametrize("params", [{"progress": True}, {"progress": "1"}, {}], ids=repr)
+def test_progress_without_a_number_is_refused(params: dict[str, Any]) -> None:
+    with pytest.raises(RemoteProtocolError, match="no number"):
+        Progress.from_json(params)
 
 
 def test_the_public_objects_show_no_content() -> None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RedirectError,
         RemoteProtocolError,
         RpcError,
+        ToolError,
         TransportError,
         UnauthorizedError,
     )
@@ -53,6 +54,14 @@ if TYPE_CHECKING:
     from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
     from mcpcore.types.annotations import Annotations, Icon
+    from mcpcore.types.capabilities import (
+        Capability,
+        ClientCapabilities,
+        ElicitationCapability,
+        SamplingCapability,
+        ServerCapabilities,
+    )
+    from mcpcore.types.completion import CompleteResult, Completion, PromptReference, ResourceTemplateReference
     from mcpcore.types.content import (
         AudioContent,
         ContentBlock,
@@ -66,7 +75,10 @@ if TYPE_CHECKING:
         read_content,
     )
     from mcpcore.types.elicitation import ElicitRequest, ElicitResult, ElicitUrlRequest
+    from mcpcore.types.implementation import Implementation
     from mcpcore.types.logging import LogLevel, LogMessage
+    from mcpcore.types.progress import Progress
+    from mcpcore.types.prompts import GetPromptResult, Prompt, PromptArgument, PromptMessage
     from mcpcore.types.resources import (
         BlobResourceContents,
         ReadResourceResult,
@@ -84,7 +96,9 @@ if TYPE_CHECKING:
         SamplingMessage,
         ToolChoice,
     )
-    from mcpcore.types.tools import CallToolResult, Progress, Tool
+    from mcpcore.types.tasks import DetailedTask, Task, TaskStatus
+    from mcpcore.types.tool_formats import to_anthropic, to_openai
+    from mcpcore.types.tools import CallToolResult, Tool, ToolAnnotations
     from mcpcore.types.wire import Role
     from mcpcore.version import __version__
 
@@ -94,28 +108,36 @@ __all__ = [
     "BlobResourceContents",
     "CallContext",
     "CallToolResult",
+    "Capability",
     "Challenge",
     "Client",
+    "ClientCapabilities",
     "Command",
     "Complete",
+    "CompleteResult",
+    "Completion",
     "ConfigurationError",
     "ContentBlock",
     "CreateMessageRequest",
     "CreateMessageResult",
     "DeadlineExceeded",
     "Deliver",
+    "DetailedTask",
     "Discovery",
     "ElicitRequest",
     "ElicitResult",
     "ElicitUrlRequest",
+    "ElicitationCapability",
     "EmbeddedResource",
     "EndResponse",
     "EventStream",
     "ForbiddenError",
+    "GetPromptResult",
     "HeaderResolverError",
     "HttpStatusError",
     "Icon",
     "ImageContent",
+    "Implementation",
     "LimitExceeded",
     "Limits",
     "LocalProtocolError",
@@ -127,6 +149,10 @@ __all__ = [
     "NotSentError",
     "Operation",
     "Progress",
+    "Prompt",
+    "PromptArgument",
+    "PromptMessage",
+    "PromptReference",
     "ReadResourceResult",
     "ReceiveData",
     "RedirectError",
@@ -139,11 +165,14 @@ __all__ = [
     "ResourceContents",
     "ResourceLink",
     "ResourceTemplate",
+    "ResourceTemplateReference",
     "Role",
     "Root",
     "RpcError",
+    "SamplingCapability",
     "SamplingMessage",
     "SendRequest",
+    "ServerCapabilities",
     "Signal",
     "StartReader",
     "Statistics",
@@ -151,10 +180,14 @@ __all__ = [
     "StoreGet",
     "StorePut",
     "StoredEntry",
+    "Task",
+    "TaskStatus",
     "TextContent",
     "TextResourceContents",
     "Tool",
+    "ToolAnnotations",
     "ToolChoice",
+    "ToolError",
     "ToolResultContent",
     "ToolUseContent",
     "TransportError",
@@ -163,6 +196,8 @@ __all__ = [
     "WaitFor",
     "__version__",
     "read_content",
+    "to_anthropic",
+    "to_openai",
 ]
 
 _MODULES = {
@@ -202,6 +237,7 @@ _MODULES = {
         "RedirectError",
         "RemoteProtocolError",
         "RpcError",
+        "ToolError",
         "TransportError",
         "UnauthorizedError",
     ),
@@ -214,6 +250,19 @@ _MODULES = {
     "types.annotations": (
         "Annotations",
         "Icon",
+    ),
+    "types.capabilities": (
+        "Capability",
+        "ClientCapabilities",
+        "ElicitationCapability",
+        "SamplingCapability",
+        "ServerCapabilities",
+    ),
+    "types.completion": (
+        "CompleteResult",
+        "Completion",
+        "PromptReference",
+        "ResourceTemplateReference",
     ),
     "types.content": (
         "AudioContent",
@@ -232,9 +281,17 @@ _MODULES = {
         "ElicitResult",
         "ElicitUrlRequest",
     ),
+    "types.implementation": ("Implementation",),
     "types.logging": (
         "LogLevel",
         "LogMessage",
+    ),
+    "types.progress": ("Progress",),
+    "types.prompts": (
+        "GetPromptResult",
+        "Prompt",
+        "PromptArgument",
+        "PromptMessage",
     ),
     "types.resources": (
         "BlobResourceContents",
@@ -253,10 +310,19 @@ _MODULES = {
         "SamplingMessage",
         "ToolChoice",
     ),
+    "types.tasks": (
+        "DetailedTask",
+        "Task",
+        "TaskStatus",
+    ),
+    "types.tool_formats": (
+        "to_anthropic",
+        "to_openai",
+    ),
     "types.tools": (
         "CallToolResult",
-        "Progress",
         "Tool",
+        "ToolAnnotations",
     ),
     "types.wire": ("Role",),
     "version": ("__version__",),

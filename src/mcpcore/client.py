@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from mcpcore.machines.session import Session
     from mcpcore.rules.revisions import Revision
     from mcpcore.statistics import Statistics
-    from mcpcore.types.tools import CallToolResult, Progress, Tool
+    from mcpcore.types.progress import Progress
+    from mcpcore.types.tools import CallToolResult, Tool
 
     CacheName = Literal["use", "refresh", "bypass"]
     TransportName = Literal["http", "sse", "auto"]
@@ -186,7 +187,7 @@ class Client:
     ) -> Operation[CallToolResult]:
         """Call a tool (2026-07-28, "Tools", Calling Tools).
 
-        :param on_progress: is called with each :class:`~mcpcore.types.tools.Progress`, in order, before the call
+        :param on_progress: is called with each :class:`~mcpcore.types.progress.Progress`, in order, before the call
             returns; may be an async function.
         """
         call = self._call(context, on_progress)

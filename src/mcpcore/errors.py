@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from mcpcore.codecs.challenges import Challenge
+    from mcpcore.types.tools import CallToolResult
 
 
 class McpError(Exception):
@@ -120,6 +121,21 @@ class RpcError(McpError):
 
     def __str__(self) -> str:
         return f"{super().__str__()} (JSON-RPC error {self.code})"
+
+
+class ToolError(McpError):
+    """A tool says in its result that it failed; only :meth:`CallToolResult.raise_for_error` raises this.
+
+    The message is the text of the result, for a model or a person to read.
+
+    :ivar result: the result that says so.
+    """
+
+    def __init__(
+        self, message: str = "", *, result: CallToolResult | None = None, server: str = "", request: str = ""
+    ) -> None:
+        super().__init__(message, server=server, request=request)
+        self.result: CallToolResult | None = result
 
 
 class HttpStatusError(McpError):

@@ -37,7 +37,8 @@ from mcpcore.machines.shared_store import withdraw
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.rules.freshness import Change
 from mcpcore.state.client_state import Redirects
-from mcpcore.types.tools import Progress
+from mcpcore.types.progress import Progress
+from mcpcore.types.wire import optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -304,7 +305,7 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
     elif (change := Change.from_notification(message)) is not None:
         yield from _forget_changed(call, change)
     elif message.method == "notifications/progress" and call.on_progress is not None:
-        progress = Progress.from_json(message.params)
+        progress = optional(message.params, Progress.from_json)
         token = message.params.get("progressToken")
         if progress is not None and is_integer(token) and token == outbound.request_id:
             yield Deliver(call.on_progress, progress)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mcpcore.state.client_state import ClientState
     from mcpcore.state.partitions import Discovery, Partition
     from mcpcore.state.response_cache import Asked
-    from mcpcore.types.tools import Progress
+    from mcpcore.types.progress import Progress
 
 
 @define(eq=False)

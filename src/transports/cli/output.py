@@ -63,7 +63,7 @@ def result_text(result: CallToolResult) -> str:
     """A result for people: its content or, where there is none, its structured content."""
     if not result.content and result.structured_content is not None:
         return as_ascii(result.structured_content)
-    return "\n".join(map(_block, result.content))
+    return "\n".join(_block(block.raw) for block in result.content)
 
 
 def _block(block: dict[str, Any]) -> str:
