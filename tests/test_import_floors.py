@@ -195,7 +195,15 @@ def test_transports_names_itself_only_relatively() -> None:
 # Each module of the core may import from its own layer and from those before it, and not from those after it.
 LAYERS = (
     {"version", "errors", "limits", "redaction", "codecs.shapes"},
-    {"codecs.header_fields", "codecs.challenges", "codecs.sse", "codecs.jsonrpc", "rules.digests", "statistics"},
+    {
+        "codecs.header_fields",
+        "codecs.challenges",
+        "codecs.sse",
+        "codecs.newline_json",
+        "codecs.jsonrpc",
+        "rules.digests",
+        "statistics",
+    },
     {
         "rules.transitions",
         "signals",
