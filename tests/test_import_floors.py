@@ -228,6 +228,9 @@ LAYERS = (
         "types.tools",
         "types.wire",
         "rules.parameter_headers",
+        "handlers",
+        "extensions",
+        "rules.capabilities",
     },
     {
         "commands",
@@ -244,6 +247,8 @@ LAYERS = (
         "machines.mailboxes",
         "state.call",
         "machines.shared_store",
+        "machines.server_requests",
+        "machines.rounds",
         "machines.requests",
         "machines.session",
         "machines.http_sse",

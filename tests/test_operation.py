@@ -27,10 +27,10 @@ from support.stepping import (
 
 from mcpcore import (
     CallContext,
+    CallHandler,
     Client,
     Complete,
     DeadlineExceeded,
-    Deliver,
     EndResponse,
     HttpStatusError,
     LimitExceeded,
@@ -65,7 +65,7 @@ def operation_at(command: type[Any]) -> Play[Any]:
     """An operation that asks for ``command``."""
     server: Any = modern_server
     options: dict[str, Any] = {"protocol_version": MODERN}
-    if command is Deliver:
+    if command is CallHandler:
         server = talkative(modern_server)
     elif command in (StartReader, WaitFor):
         server, options = SseServer(silent={"tools/call"}), {"type": "sse"}
@@ -86,10 +86,10 @@ ANSWERS: dict[str, tuple[Callable[[Operation[Any]], object], set[type[Any]]]] = 
     "request_failed": (lambda o: o.request_failed(TransportError("broken")), {SendRequest, ReceiveData}),
     "response_ended": (lambda o: o.response_ended(), {EndResponse}),
     "signalled": (lambda o: o.signalled(), {WaitFor}),
-    "delivered": (lambda o: o.delivered(), {Deliver}),
+    "handler_returned": (lambda o: o.handler_returned(None), {CallHandler}),
     "reader_started": (lambda o: o.reader_started(), {StartReader}),
 }
-COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, Deliver, StartReader)
+COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, CallHandler, StartReader)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -403,7 +403,7 @@ def test_a_handler_of_progress_that_raises(name: str) -> None:
         raise ZeroDivisionError
 
     play = world.play(world.client.call_tool("x", context=ALICE, on_progress=handler))
-    play.until(Deliver)
+    play.until(CallHandler)
     with pytest.raises(ZeroDivisionError):
         play.step()
     rest = play.cancel()

@@ -85,10 +85,11 @@ BROKEN = TransportError("broken")
 
 def exchange_in(state: ExchangeState) -> Exchange:
     """An exchange that has come so far."""
-    exchange = Exchange(LIMITS, 7)
+    exchange = Exchange(LIMITS, 7, resumable=state is ExchangeState.INTERRUPTED)
     heads = {
         ExchangeState.JSON: JSON_HEAD,
         ExchangeState.STREAM: STREAM_HEAD,
+        ExchangeState.INTERRUPTED: STREAM_HEAD,
         ExchangeState.REFUSED: ERROR_HEAD,
         ExchangeState.SKIPPING: EMPTY_HEAD,
         ExchangeState.ANSWERED: STREAM_HEAD,
@@ -99,6 +100,10 @@ def exchange_in(state: ExchangeState) -> Exchange:
     if state is ExchangeState.ANSWERED:
         exchange.receive_data(event(ANSWER))
         assert exchange.next_message() is None
+    elif state is ExchangeState.INTERRUPTED:
+        exchange.receive_data(b"id: 1\ndata:\n\n")
+        assert exchange.next_message() is None
+        exchange.receive_end()
     elif state is ExchangeState.DONE:
         exchange.receive_data(json.dumps(ANSWER).encode())
         exchange.receive_end()
@@ -114,6 +119,10 @@ def give_answer(exchange: Exchange) -> None:
     exchange.next_message()
 
 
+def give_up(exchange: Exchange) -> None:
+    raise exchange.give_up()
+
+
 CAUSES: dict[ExchangeEvent, Callable[[Exchange], None]] = {
     ExchangeEvent.JSON_HEAD: lambda exchange: exchange.receive_head(*JSON_HEAD),
     ExchangeEvent.STREAM_HEAD: lambda exchange: exchange.receive_head(*STREAM_HEAD),
@@ -122,8 +131,10 @@ CAUSES: dict[ExchangeEvent, Callable[[Exchange], None]] = {
     ExchangeEvent.DATA: lambda exchange: exchange.receive_data(b"1"),
     ExchangeEvent.END: lambda exchange: exchange.receive_end(),
     ExchangeEvent.FAILURE: lambda exchange: exchange.receive_failure(BROKEN),
+    ExchangeEvent.RESUMED: lambda exchange: exchange.resume(Exchange(LIMITS)),
+    ExchangeEvent.GIVEN_UP: lambda exchange: give_up(exchange),
 }
-"""How a driver causes an event.  The other two come of data, in one state each."""
+"""How a driver causes an event.  The other three come of what was received, in one state each."""
 
 
 @pytest.mark.parametrize("state", ExchangeState)
@@ -144,6 +155,7 @@ def test_exchange_events_that_come_of_data() -> None:
     exchange = exchange_in(ExchangeState.STREAM)
     give_answer(exchange)
     assert exchange.state is EXCHANGE[ExchangeState.STREAM, ExchangeEvent.ANSWER]
+    assert exchange_in(ExchangeState.INTERRUPTED).state is EXCHANGE[ExchangeState.STREAM, ExchangeEvent.BREAK]
     exchange = exchange_in(ExchangeState.REFUSED)
     exchange.receive_data(b"12345")
     assert exchange.state is EXCHANGE[ExchangeState.REFUSED, ExchangeEvent.SURPLUS]

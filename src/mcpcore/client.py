@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 from mcpcore.context import CallContext
 from mcpcore.errors import ConfigurationError, LocalProtocolError
+from mcpcore.handlers import Handlers
 from mcpcore.limits import Limits
 from mcpcore.machines.session import terminate
 from mcpcore.operation import Operation
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mcpcore.context import Resolver
+    from mcpcore.extensions import Extension
     from mcpcore.machines.session import Session
     from mcpcore.rules.revisions import Revision
     from mcpcore.statistics import Statistics
@@ -81,6 +83,8 @@ class Client:
     :param share_public: whether identities share the lists that the server calls public.
     :param shared_store: whether the driver has a store that this client shares with others; needs a ``digest_key`` that
         those others have, too.
+    :param handlers: what the client offers its server: to ask a person or a model, say.
+    :param extensions: which extensions of the protocol the client speaks.
     :raises ConfigurationError: if the configuration can never work.
     """
 
@@ -104,12 +108,15 @@ class Client:
         default_ttl: float = 0.0,
         share_public: bool = False,
         shared_store: bool = False,
+        handlers: Handlers | None = None,
+        extensions: Iterable[Extension] = (),
     ) -> None:
         endpoint = Endpoint.parse(url)
         try:
             transport, redirection = _choice(Transport, "type", type), _choice(Redirects, "redirects", redirects)
             pinned = None if protocol_version is None else revision_named(protocol_version)
             verdict, resolvers = _fixed_verdict(transport, pinned), _resolvers(get_headers)
+            known = _extensions(extensions)
             caching = _caching(clock, default_ttl, share_public, shared_store)
             if shared_store and digest_key is None:
                 raise ConfigurationError("a shared store needs a digest_key, the same in every client that shares it")
@@ -133,7 +140,8 @@ class Client:
             limits=self.limits,
             redirects=redirection,
             client_info=_client_info(client_info),
-            capabilities={},
+            handlers=handlers or Handlers(),
+            extensions=known,
             pinned=pinned,
             opaque_identity=opaque_identity,
             caching=caching,
@@ -294,6 +302,15 @@ def _client_info(info: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not (isinstance(info.get("name"), str) and isinstance(info.get("version"), str)):
         raise ConfigurationError("client_info has a name and a version, both of them strings")
     return dict(info)
+
+
+def _extensions(extensions: Iterable[Extension]) -> Mapping[str, Extension]:
+    named = {extension.name: extension for extension in extensions}
+    for name in named:
+        prefix, _, rest = name.partition("/")
+        if not prefix or not rest:
+            raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
+    return named
 
 
 def _no_time() -> float:

@@ -11,7 +11,9 @@ command                 answered by
 :class:`ReceiveData`    ``receive_data(chunk)``, ``receive_end()`` or ``request_failed(error)``
 :class:`EndResponse`    ``response_ended()``
 :class:`WaitFor`        ``signalled()``
-:class:`Deliver`        ``delivered()``
+:class:`CallHandler`    ``handler_returned(value)`` or ``handler_failed(exception)``
+:class:`Spawn`          ``spawned()``
+:class:`Emit`           ``emitted()``
 :class:`StartReader`    ``reader_started()``
 :class:`StoreGet`       ``store_answered(entry_or_None)``
 :class:`StorePut`       ``store_done()``
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
 
     from mcpcore.context import RequestContext, Resolver
     from mcpcore.machines.http_sse import EventStream
+    from mcpcore.operation import Operation
     from mcpcore.signals import Signal
+    from mcpcore.state.call import Call
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -74,16 +78,13 @@ class SendRequest:
     rpc_name: str | None = field(default=None, repr=repr_of_name)
     attempt: int = 1
     principal: str | None = field(default=None, repr=False)
+    is_stream: bool = False
+    """Whether the response is expected to stay open, so that it must not take a connection that calls need."""
 
     @property
     def is_reply(self) -> bool:
         """Whether a call that holds a connection waits for it, so that it must not wait for such a call in turn."""
         return self.kind is RequestKind.RESPONSE
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether the response is expected to stay open, so that it must not take a connection that calls need."""
-        return self.method == "GET"
 
 
 @frozen
@@ -104,17 +105,35 @@ class EndResponse:
 
 @frozen
 class WaitFor:
-    """Wait until ``signal`` is raised."""
+    """Wait until ``signal`` is raised or, where ``seconds`` are given, until so many have passed."""
 
     signal: Signal
+    seconds: float | None = None
 
 
 @frozen
-class Deliver:
-    """Call the user's ``handler(value)``, and await the result if it is awaitable."""
+class CallHandler:
+    """Call the user's ``handler(*arguments)``, await the result if it is awaitable, and hand it back."""
 
-    handler: Callable[[Any], Any] = field(repr=False)
-    value: Any = field(repr=False)
+    handler: Callable[..., Any] = field(repr=False)
+    arguments: tuple[Any, ...] = field(repr=False)
+
+
+@frozen
+class Spawn:
+    """Drive ``operation`` beside this one, as long as this one lasts.
+
+    What is left of it when this one ends is given up.  If it fails, so does this one, with the same error.
+    """
+
+    operation: Operation[None]
+
+
+@frozen
+class Emit(Generic[T_co]):
+    """Hand ``value`` to whoever iterates over what this operation brings; go on when the next one is wanted."""
+
+    value: T_co = field(repr=False)
 
 
 @frozen
@@ -184,12 +203,27 @@ Command = (
     | ReceiveData
     | EndResponse
     | WaitFor
-    | Deliver
+    | CallHandler
+    | Spawn
+    | Emit[Any]
     | StartReader
     | StoreGet
     | StorePut
     | StoreDelete
 )
 
-Flow: TypeAlias = Generator[Command, Any, T]
+
+@frozen
+class Beside:
+    """What a flow yields for :class:`Spawn`: the work of which an operation is to be made.
+
+    :ivar name: what the operation is called in an error.
+    """
+
+    name: str
+    call: Call = field(repr=False)
+    flow: Flow[None] = field(repr=False)
+
+
+Flow: TypeAlias = Generator[Command | Beside, Any, T]
 """Work that hands out commands and is sent their answers; its return value is a ``T``."""

@@ -138,6 +138,30 @@ class ToolError(McpError):
         self.result: CallToolResult | None = result
 
 
+class InputRequiredError(McpError):
+    """The server needs input before it can answer, and the caller wants to give it by hand (:data:`BY_HAND`).
+
+    Make the same request again with ``input_responses``, one for each of ``input_requests`` under its key, and with
+    this very ``request_state`` (2026-07-28, "Multi Round-Trip Requests").
+
+    :ivar input_requests: what the server asks, by its keys: a ``method`` and its ``params`` each, as received.
+    :ivar request_state: what is to be given back unchanged, a secret of the server's; None for nothing.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        input_requests: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        server: str = "",
+        request: str = "",
+    ) -> None:
+        super().__init__(message, server=server, request=request)
+        self.input_requests: dict[str, Any] = input_requests or {}
+        self.request_state: str | None = request_state
+
+
 class HttpStatusError(McpError):
     """The server answered with an HTTP status that is not an answer to an MCP message.
 

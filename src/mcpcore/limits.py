@@ -32,6 +32,14 @@ class Limits:
     """How many messages one exchange may carry before its answer."""
     server_requests: int = 100
     """How many requests of the server's one call answers before its own answer."""
+    input_rounds: int = 10
+    """How often one request may be answered by a wish for input before its own answer."""
+    resumptions: int = 10
+    """How often in a row, without anything new, a broken event stream is taken up."""
+    resume_delay: float = 1.0
+    """How many seconds pass before that, if the server has not said."""
+    retry: float = 600.0
+    """The longest such pause that a server may ask for; a stream that is to rest for longer is given up."""
     mailbox_messages: int = 1_000
     """How many messages wait for one call, on an HTTP+SSE stream or a channel, before no more are read; reading goes on
     when half of them have been handled."""

@@ -19,12 +19,15 @@ from attrs import define, evolve, field
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.jsonrpc import Notification
 from mcpcore.commands import (
+    Beside,
+    CallHandler,
     Complete,
-    Deliver,
+    Emit,
     EndResponse,
     ReceiveData,
     ResolveHeaders,
     SendRequest,
+    Spawn,
     StartReader,
     StoreDelete,
     StoreGet,
@@ -58,7 +61,7 @@ class Operation(Generic[T]):
     _call: Call = field(repr=False)
     _flow: Flow[T] = field(repr=False)
     _command: Command | Complete[T] | None = field(default=None, init=False)
-    _error: McpError | None = field(default=None, init=False)
+    _error: Exception | None = field(default=None, init=False)
     _is_started: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -68,6 +71,7 @@ class Operation(Generic[T]):
         """What to do next; the same command again until it is answered.
 
         :raises McpError: if the operation has failed.  It is over then, as it is after ``Complete``.
+        :raises Exception: what a handler raised, if that ended the operation.
         :raises LocalProtocolError: if it is over already.
         """
         if not self._is_started:
@@ -115,12 +119,24 @@ class Operation(Generic[T]):
         self._answer(None, EndResponse)
 
     def signalled(self) -> None:
-        """Answer ``WaitFor``: the signal has been raised."""
+        """Answer ``WaitFor``: the signal has been raised, or its time has passed."""
         self._answer(None, WaitFor)
 
-    def delivered(self) -> None:
-        """Answer ``Deliver``: the handler has returned."""
-        self._answer(None, Deliver)
+    def handler_returned(self, value: object) -> None:
+        """Answer ``CallHandler`` with what the handler returned."""
+        self._answer(value, CallHandler)
+
+    def handler_failed(self, error: Exception) -> None:
+        """Answer ``CallHandler`` with what the handler raised."""
+        self._fail(error, CallHandler)
+
+    def spawned(self) -> None:
+        """Answer ``Spawn``: the other operation will be driven."""
+        self._answer(None, Spawn)
+
+    def emitted(self) -> None:
+        """Answer ``Emit``: the value was taken, and the next one is wanted."""
+        self._answer(None, Emit)
 
     def reader_started(self) -> None:
         """Answer ``StartReader``."""
@@ -174,15 +190,21 @@ class Operation(Generic[T]):
             asked = "nothing" if self._command is None else type(self._command).__name__
             raise LocalProtocolError(f"{self.name}: that answers {expected[0].__name__}, but it asked for {asked}")
 
-    def _advance(self, step: Callable[[], Command]) -> None:
+    def _advance(self, step: Callable[[], Command | Beside]) -> None:
         """Let the flow go on to its next command, its result, or its error."""
         self._command = None
         try:
-            self._command = step()
+            command = step()
         except StopIteration as stop:
             self._command = Complete(stop.value)
         except McpError as error:
             self._error = error.located(self._call.state.endpoint.name, self.name)
+        except Exception as error:
+            self._error = error
+        else:
+            if isinstance(command, Beside):
+                command = Spawn(Operation(command.name, command.call, command.flow))
+            self._command = command
 
 
 def _ending(call: Call, flow: Flow[T]) -> Flow[T]:

@@ -7,6 +7,7 @@ import logging
 
 from .client import BoundClient, Client, connect
 from .config import ServerConfig
+from .driver import ProgressTimeout
 from .engines.base import Engine, Response
 from .forwarding import ForwardPolicy, forwardable_headers
 from .observer import ExchangeSummary
@@ -18,6 +19,7 @@ __all__ = [
     "Engine",
     "ExchangeSummary",
     "ForwardPolicy",
+    "ProgressTimeout",
     "Response",
     "Run",
     "ServerConfig",

@@ -22,7 +22,7 @@ import mcpcore
 from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
 
 from .config import core_client, server_config
-from .driver import Driver, Readers
+from .driver import Driver, ProgressTimeout, Readers
 from .side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     import httpx2
     from anyio.abc import TaskGroup
 
-    from mcpcore import CallToolResult, Discovery, Operation, Progress, Resolver, Statistics, Tool
+    from mcpcore import (
+        CallToolResult,
+        Discovery,
+        Extension,
+        Handlers,
+        Operation,
+        Progress,
+        Resolver,
+        Statistics,
+        Tool,
+    )
 
     from .config import RedirectPolicy, ServerConfig, TransportName
     from .engines.base import Engine
@@ -57,8 +67,8 @@ class Unset(Enum):
 
 
 UNSET = Unset.UNSET
-Timeout: TypeAlias = float | Literal[Unset.UNSET] | None
-"""Seconds for a whole call; None for no bound; left out, what :func:`connect` was given."""
+Timeout: TypeAlias = float | ProgressTimeout | Literal[Unset.UNSET] | None
+"""Seconds for a whole call, or :class:`ProgressTimeout`; None for no bound; left out, what :func:`connect` said."""
 
 
 @define(eq=False)
@@ -78,6 +88,15 @@ class _Hub:
         # Of a caller's own client it may become visible only now, when it has been given a hook.
         self.core.opaque_identity = self.driver.engine.carries_identity
         return await self.driver.run(operation, self.timeout if timeout is UNSET else timeout)
+
+
+def _progress_handler(
+    on_progress: Callable[[Progress], Any] | None, timeout: Timeout
+) -> Callable[[Progress], Any] | None:
+    """The user's handler; where progress matters only to the time-out, one that does nothing."""
+    if on_progress is None and isinstance(timeout, ProgressTimeout):
+        return lambda _: None
+    return on_progress
 
 
 class _Verbs:
@@ -134,7 +153,9 @@ class _Verbs:
         :returns: the result; a tool that failed says so in ``is_error``.
         :raises mcpcore.McpError: if the tool could not be called.
         """
-        operation = self._hub.core.call_tool(name, arguments, context=context or self._context, on_progress=on_progress)
+        operation = self._hub.core.call_tool(
+            name, arguments, context=context or self._context, on_progress=_progress_handler(on_progress, timeout)
+        )
         return await self._hub.run(operation, timeout)
 
     async def ping(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> None:
@@ -160,7 +181,11 @@ class _Verbs:
         :raises mcpcore.McpError: if there is no result.
         """
         operation = self._hub.core.request(
-            method, params, context=context or self._context, on_progress=on_progress, cache=cache
+            method,
+            params,
+            context=context or self._context,
+            on_progress=_progress_handler(on_progress, timeout),
+            cache=cache,
         )
         return await self._hub.run(operation, timeout)
 
@@ -272,6 +297,8 @@ def connect(
     engine: EngineName | Engine | None = None,
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
+    handlers: Handlers | None = None,
+    extensions: Iterable[Extension] = (),
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -284,6 +311,8 @@ def connect(
     engine: EngineName | Engine | None = None,
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
+    handlers: Handlers | None = None,
+    extensions: Iterable[Extension] = (),
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -295,6 +324,8 @@ def connect(
     engine: EngineName | Engine | None = None,
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
+    handlers: Handlers | None = None,
+    extensions: Iterable[Extension] = (),
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -324,6 +355,8 @@ def connect(
     :param default_ttl: seconds that a list, or what was read of a resource, is kept where the protocol's revision gives
         servers no way to say so; 0 for not at all.
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
+    :param handlers: what the client offers the server, as to ask a person or a model; see :class:`mcpcore.Handlers`.
+    :param extensions: which extensions of the protocol the client speaks; see :class:`mcpcore.Extension`.
     :param digest_key: the secret that identities are hashed with; at least 16 bytes; drawn at random if None.
     :param store: where what was fetched is shared with other processes, sealed with ``digest_key``, which it needs.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request, once it has been answered or has
@@ -337,6 +370,8 @@ def connect(
         config,
         limits=bounds,
         client_info=client_info,
+        handlers=handlers,
+        extensions=extensions,
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
         clock=anyio.current_time,

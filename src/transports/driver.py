@@ -13,23 +13,26 @@ from __future__ import annotations
 import logging
 from contextvars import Context
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
-from attrs import define, field
+from attrs import define, field, frozen
 
 from mcpcore import (
+    CallHandler,
     Complete,
-    Deliver,
+    Emit,
     EndResponse,
     LocalProtocolError,
     McpError,
+    Progress,
     ReceiveData,
     ResolveHeaders,
     SendRequest,
     Signal,
+    Spawn,
     StartReader,
     StoreDelete,
     StoreGet,
@@ -38,6 +41,7 @@ from mcpcore import (
     WaitFor,
 )
 
+from .company import Company
 from .observer import ExchangeSummary
 
 if TYPE_CHECKING:
@@ -90,6 +94,46 @@ class Readers:
                 await close(response)
 
 
+@frozen
+class ProgressTimeout:
+    """A time-out that starts anew with each progress notification (2026-07-28, "Cancellation", Timeouts).
+
+    :param seconds: how long a call may go without progress.
+    :param at_most: how many seconds it may take, whatever progress it makes.
+    """
+
+    seconds: float
+    at_most: float
+
+
+@define(eq=False)
+class Patience:
+    """How long one call may take.
+
+    :ivar scope: what ends it.
+    """
+
+    seconds: float
+    _latest: float
+    scope: anyio.CancelScope
+    _grows: bool
+
+    @classmethod
+    def of(cls, timeout: float | ProgressTimeout) -> Patience:
+        """The patience that begins now."""
+        now = anyio.current_time()
+        if isinstance(timeout, ProgressTimeout):
+            seconds, latest = min(timeout.seconds, timeout.at_most), now + timeout.at_most
+        else:
+            seconds, latest = timeout, now + timeout
+        return cls(seconds, latest, anyio.CancelScope(deadline=now + seconds), isinstance(timeout, ProgressTimeout))
+
+    def renew(self) -> None:
+        """Take note that there was progress."""
+        if self._grows:
+            self.scope.deadline = min(anyio.current_time() + self.seconds, self._latest)
+
+
 @define(eq=False)
 class Driver:
     """Drives operations over one engine.
@@ -105,53 +149,42 @@ class Driver:
     store: SealedStore | None = None
     readers: Readers | None = field(default=None, init=False)
 
-    async def run(self, operation: Operation[T], timeout: float | None = None) -> T:
+    async def run(self, operation: Operation[T], timeout: float | ProgressTimeout | None = None) -> T:
         """Drive ``operation`` to its end, for at most ``timeout`` seconds.
 
         :raises McpError: what the operation fails with; ``DeadlineExceeded`` if the time runs out.
         """
         if timeout is None:
-            return await self._run(operation)
-        with anyio.move_on_after(timeout):
-            return await self._run(operation)
-        raise operation.deadline_exceeded(timeout)
+            return await self._run(Drive(self, operation))
+        patience = Patience.of(timeout)
+        with patience.scope:
+            return await self._run(Drive(self, operation, patience))
+        raise operation.deadline_exceeded(patience.seconds)
 
-    async def _run(self, operation: Operation[T]) -> T:
+    async def _run(self, drive: Drive[T]) -> T:
         try:
-            return await self._drive(operation)
+            return await drive.to_the_end()
         finally:
-            # However it ended: a call that is given up waits for this, within its own bound, and for nothing more.
-            farewell = operation.cancel()
-            if farewell is not None:
-                await self._say(farewell)
+            await self.leave(drive.operation)
 
-    async def _say(self, farewell: Operation[None]) -> None:
-        """Tell the server what it has to know; whether that succeeds changes nothing about the call."""
+    async def leave(self, operation: Operation[Any]) -> None:
+        """Leave ``operation``, and tell the server what it has to know.
+
+        However it ended: a call that is given up waits for this, within its own bound, and for nothing more.
+        """
+        farewell = operation.cancel()
+        if farewell is None:
+            return
         with anyio.move_on_after(self.limits.goodbye, shield=True):
             try:
-                await self._drive(farewell)
+                await Drive(self, farewell).to_the_end()
             except Exception:
+                # Whether that succeeds changes nothing about the call.
                 _log.exception("the server was not told that a call is over")
         farewell.cancel()
 
-    async def _drive(self, operation: Operation[T]) -> T:
-        responses: list[Response] = []
-        has_waited = False
-        try:
-            while True:
-                command = operation.next_command()
-                if isinstance(command, Complete):
-                    if not has_waited:
-                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any.
-                        await anyio.lowlevel.checkpoint()
-                    return command.result
-                has_waited = has_waited or not isinstance(command, ResolveHeaders)
-                await self._obey(operation, command, responses)
-        finally:
-            while responses:
-                await close(responses.pop())
-
-    async def _obey(self, operation: Operation[Any], command: Command, responses: list[Response]) -> None:
+    async def obey(self, operation: Operation[Any], command: Command, responses: list[Response]) -> None:
+        """Do what one command says, and answer it."""
         match command:
             case ResolveHeaders():
                 await self._resolve(operation, command)
@@ -162,17 +195,27 @@ class Driver:
             case EndResponse(drain=drain):
                 await self._end(responses.pop(), drain=drain)
                 operation.response_ended()
-            case WaitFor(signal=signal):
-                await wait_for(signal)
+            case WaitFor(signal=signal, seconds=seconds):
+                with anyio.move_on_after(seconds):
+                    await wait_for(signal)
                 operation.signalled()
-            case Deliver(handler=handler, value=value):
-                await _deliver(handler, value)
-                operation.delivered()
+            case CallHandler():
+                await self._call_handler(operation, command)
             case StartReader(stream=stream):
                 self._start_reader(stream, responses.pop())
                 operation.reader_started()
             case StoreGet() | StorePut() | StoreDelete():
                 await self._ask_store(operation, command)
+
+    async def _call_handler(self, operation: Operation[Any], command: CallHandler) -> None:
+        try:
+            value = command.handler(*command.arguments)
+            if isawaitable(value):
+                value = await value
+        except Exception as error:
+            operation.handler_failed(error)
+        else:
+            operation.handler_returned(value)
 
     def _start_reader(self, stream: EventStream, response: Response) -> None:
         if self.readers is None:
@@ -250,10 +293,71 @@ class Driver:
             return
 
 
-async def _deliver(handler: Callable[[Any], Any], value: Any) -> None:
-    outcome = handler(value)
-    if isawaitable(outcome):
-        await outcome
+@define(eq=False)
+class Drive(Generic[T]):
+    """One operation, being driven.
+
+    :ivar operation: what is driven.
+    """
+
+    _driver: Driver
+    operation: Operation[T]
+    _patience: Patience | None = None
+    _responses: list[Response] = field(factory=list["Response"], init=False)
+    _has_waited: bool = field(default=False, init=False)
+
+    async def to_the_end(self) -> T:
+        """Drive it to its end; whatever is still open then is closed."""
+        try:
+            outcome = await self.go_on(None)
+            if isinstance(outcome, Spawn):
+                outcome = await self._in_company(outcome)
+            assert isinstance(outcome, Complete)
+            return outcome.result
+        finally:
+            await self.close()
+
+    async def _in_company(self, first: Spawn) -> Complete[T]:
+        """Drive it to its end, beside what it wants to be done at the same time."""
+        async with Company(self._driver.run) as company:
+            company.admit(first.operation)
+            self.operation.spawned()
+            outcome = await self.go_on(company)
+        assert isinstance(outcome, Complete)
+        return outcome
+
+    async def go_on(self, company: Company | None) -> Complete[T] | Emit[Any] | Spawn:
+        """Drive it until it is over, or hands out a value.
+
+        :param company: what takes the operations that it wants to be driven beside it; without one, it is left to the
+            caller to open one.
+        """
+        while True:
+            command = self.operation.next_command()
+            match command:
+                case Complete():
+                    if not self._has_waited:
+                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any.
+                        await anyio.lowlevel.checkpoint()
+                    return command
+                case Emit():
+                    return command
+                case Spawn():
+                    if company is None:
+                        return command
+                    company.admit(command.operation)
+                    self.operation.spawned()
+                case CallHandler(arguments=(Progress(), *_)) if self._patience is not None:
+                    self._patience.renew()
+                    await self._driver.obey(self.operation, command, self._responses)
+                case _:
+                    self._has_waited = self._has_waited or not isinstance(command, ResolveHeaders)
+                    await self._driver.obey(self.operation, command, self._responses)
+
+    async def close(self) -> None:
+        """Give up the responses that are still open."""
+        while self._responses:
+            await close(self._responses.pop())
 
 
 async def close(response: Response) -> None:

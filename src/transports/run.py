@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import httpx2
     from anyio.abc import TaskGroup
 
-    from mcpcore import CallToolResult, Limits, Progress, Tool
+    from mcpcore import CallToolResult, Extension, Handlers, Limits, Progress, Tool
 
     from .client import BoundClient, EngineName, Timeout
     from .config import ServerConfig
@@ -300,6 +300,8 @@ def open_run(
     engine: EngineName | Engine | None = None,
     limits: Limits | None = None,
     client_info: Mapping[str, Any] | None = None,
+    handlers: Handlers | None = None,
+    extensions: Iterable[Extension] = (),
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -316,6 +318,8 @@ def open_run(
     :param engine: an engine of your own, shared by all servers and never closed here; otherwise each has its own.
     :param limits: the bounds of each server's client.
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
+    :param handlers: what the client offers each server, as to ask a person or a model.
+    :param extensions: which extensions of the protocol the client speaks.
     :param digest_key: the secret that identities are hashed with.
     :param store: where what was fetched is shared with other runs and other processes, sealed with ``digest_key``,
         which it needs.  Without one each run asks anew, because its clients end with it.
@@ -334,6 +338,8 @@ def open_run(
                 engine=engine,
                 limits=limits,
                 client_info=client_info,
+                handlers=handlers,
+                extensions=extensions,
                 digest_key=digest_key,
                 store=store,
                 on_exchange=on_exchange,

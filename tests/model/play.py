@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mcpcore import (
+    CallHandler,
     Complete,
-    Deliver,
     EndResponse,
     LocalProtocolError,
     McpError,
@@ -123,7 +123,7 @@ class Play:
         return True
 
     def wait(self, command: WaitFor, whim: Whim) -> bool:
-        if not command.signal.raised:
+        if not command.signal.raised and command.seconds is None:
             if not self.is_waiting:
                 self.walk.model.counts["operations that waited for others"] += 1
             self.is_waiting = True
@@ -132,10 +132,10 @@ class Play:
         self.operation.signalled()
         return True
 
-    def deliver(self, command: Deliver, whim: Whim) -> bool:
+    def deliver(self, command: CallHandler, whim: Whim) -> bool:
         self.walk.model.counts["progress"] += 1
-        command.handler(command.value)
-        self.operation.delivered()
+        command.handler(*command.arguments)
+        self.operation.handler_returned(None)
         return True
 
     def start_reader(self, command: StartReader, whim: Whim) -> bool:
@@ -218,7 +218,7 @@ _ANSWERS: dict[type, Callable[[Play, Any, Whim], bool]] = {
     ReceiveData: Play.receive,
     EndResponse: Play.end_response,
     WaitFor: Play.wait,
-    Deliver: Play.deliver,
+    CallHandler: Play.deliver,
     StartReader: Play.start_reader,
     StoreGet: Play.get_stored,
     StorePut: Play.put_stored,

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from mcpcore import (
+    CallHandler,
     Command,
     Complete,
-    Deliver,
+    Emit,
     EndResponse,
     EventStream,
     McpError,
@@ -24,6 +25,7 @@ from mcpcore import (
     ReceiveData,
     ResolveHeaders,
     SendRequest,
+    Spawn,
     StartReader,
     StoreDelete,
     StoreGet,
@@ -93,6 +95,8 @@ class PureDriver:
     :ivar sent: every request, in order.
     :ivar resolved: every RequestContext that a resolver was given, in order.
     :ivar ended: for each ``EndResponse``, whether it asked to drain.
+    :ivar waited: for each wait that has an end by itself, how many seconds it may be.
+    :ivar emitted: every value that was handed out, in order.
     :ivar shelf: the store, if the client has one.
     """
 
@@ -101,6 +105,8 @@ class PureDriver:
     resolved: list[Any] = field(factory=list[Any])
     ended: list[bool] = field(factory=list[bool])
     streams: list[EventStream] = field(factory=list[EventStream])
+    waited: list[float] = field(factory=list[float])
+    emitted: list[Any] = field(factory=list[Any])
     shelf: Shelf = field(factory=Shelf)
 
     def run(self, operation: Operation[T]) -> T:
@@ -128,12 +134,20 @@ class PureDriver:
                 bodies.pop()
                 self.ended.append(drain)
                 operation.response_ended()
-            case WaitFor(signal=signal):
+            case WaitFor(signal=signal, seconds=None):
                 assert signal.raised, "this operation waits for another one, which nobody drives"
                 operation.signalled()
-            case Deliver(handler=handler, value=value):
-                handler(value)
-                operation.delivered()
+            case WaitFor(seconds=float(seconds)):
+                self.waited.append(seconds)
+                operation.signalled()
+            case CallHandler(handler=handler, arguments=arguments):
+                _call(operation, handler, arguments)
+            case Spawn(operation=other):
+                operation.spawned()
+                self.run(other)
+            case Emit(value=value):
+                self.emitted.append(value)
+                operation.emitted()
             case StartReader(stream=stream):
                 self.streams.append(stream)
                 operation.reader_started()
@@ -171,6 +185,16 @@ class PureDriver:
             operation.request_failed(piece)
         else:
             operation.receive_data(piece)
+
+
+def _call(operation: Operation[Any], handler: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        value = handler(*arguments)
+    except Exception as exc:
+        operation.handler_failed(exc)
+    else:
+        assert not inspect.isawaitable(value)
+        operation.handler_returned(value)
 
 
 def _read(stream: EventStream, pieces: list[bytes | TransportError]) -> None:

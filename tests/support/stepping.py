@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 from attrs import define, field
 
 from mcpcore import (
+    CallHandler,
     Client,
     Complete,
-    Deliver,
     EndResponse,
     EventStream,
     McpError,
@@ -198,9 +198,9 @@ class Play(Generic[T]):
                 operation.response_ended()
             case WaitFor():
                 operation.signalled()
-            case Deliver(handler=handler, value=value):
-                handler(value)
-                operation.delivered()
+            case CallHandler(handler=handler, arguments=arguments):
+                handler(*arguments)
+                operation.handler_returned(None)
             case StartReader(stream=stream):
                 world.streams.append(stream)
                 operation.reader_started()

@@ -61,9 +61,13 @@ class SSEParser:
     count.
 
     :param limits: ``sse_line_bytes`` bounds a line, ``message_bytes`` the data of an event.
+    :param last_event_id: the id to begin with, where this stream takes up another.
+    :param retry: the reconnection time to begin with.
     """
 
     _limits: Limits
+    _last_event_id: str | None = None
+    _retry: int | None = None
     _unread: bytearray = field(factory=bytearray, init=False)
     _at_start: bool = field(default=True, init=False)
     _after_cr: bool = field(default=False, init=False)
@@ -72,10 +76,10 @@ class SSEParser:
     # The event being built.  Its data is a bytearray from its second line on, and None before its first.
     _type: bytes = field(default=b"", init=False)
     _data: bytes | bytearray | None = field(default=None, init=False)
-    _id: str | None = field(default=None, init=False)
-    # What outlives it.
-    _last_event_id: str | None = field(default=None, init=False)
-    _retry: int | None = field(default=None, init=False)
+    _id: str | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._id = self._last_event_id
 
     @property
     def last_event_id(self) -> str | None:

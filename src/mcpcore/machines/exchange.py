@@ -92,7 +92,9 @@ class Exchange:
     :param request_id: the id of the JSON-RPC request that was sent, or None if no answer is expected.
     :param batches: whether the revision permits batches.
     :param listens: whether the response is to be an event stream for others to read.
+    :param resumable: whether an event stream that breaks off can be taken up.
     :ivar url: where the answer came from, which a redirect may have changed.
+    :ivar is_open: whether there is a body that has not come to its end.
     :ivar head: what matters of the response's head, once received.
     :ivar answer: the JSON-RPC response to the request, once received.
     :ivar ignored: how many responses belonged to other requests.
@@ -102,8 +104,10 @@ class Exchange:
     request_id: int | str | None = None
     batches: bool = False
     listens: bool = False
+    resumable: bool = False
     state: ExchangeState = field(default=ExchangeState.SENT, init=False)
     url: str = field(default="", init=False, repr=False)
+    is_open: bool = field(default=False, init=False)
     head: Head = field(default=Head(0), init=False)
     answer: Response | ErrorResponse | None = field(default=None, init=False, repr=False)
     ignored: int = field(default=0, init=False)
@@ -112,6 +116,9 @@ class Exchange:
     _size: int = field(default=0, init=False)
     _side: deque[Notification | Request] = field(factory=deque[Notification | Request], init=False, repr=False)
     _seen: int = field(default=0, init=False)
+    _resumptions: int = field(default=0, init=False)
+    _resumed_after: str | None = field(default=None, init=False, repr=False)
+    _interruption: McpError | None = field(default=None, init=False, repr=False)
 
     @property
     def over(self) -> bool:
@@ -123,11 +130,28 @@ class Exchange:
         """Whether events are to be read."""
         return self.state is ExchangeState.STREAM
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether its event stream broke off before the answer, and can be taken up."""
+        return self.state is ExchangeState.INTERRUPTED
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The event to take it up after."""
+        return None if self._parser is None else self._parser.last_event_id
+
+    @property
+    def retry(self) -> float | None:
+        """How many seconds the server wants to pass before that; None if it has not said."""
+        retry = None if self._parser is None else self._parser.retry
+        return None if retry is None else retry / 1000
+
     def receive_head(self, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
         """Take the response's head.
 
         :raises RemoteProtocolError: if such a response can't answer the request.
         """
+        self.is_open = True
         self.head = read_head(status, headers, self._limits)
         event = self._classify()
         self._advance(event)
@@ -184,7 +208,11 @@ class Exchange:
 
         :raises RemoteProtocolError: if it is not an answer, or ended before the answer.
         """
+        self.is_open = False
         before = self.state
+        if before is ExchangeState.STREAM:
+            self._break_off(RemoteProtocolError("the event stream ended before the answer"), ExchangeEvent.END)
+            return
         self._advance(ExchangeEvent.END)
         if before is ExchangeState.JSON:
             self._take(b"".join(self._body))
@@ -192,17 +220,50 @@ class Exchange:
                 raise RemoteProtocolError("the body has no response to this request")
         elif before is ExchangeState.REFUSED:
             self._take_refusal(b"".join(self._body))
-        elif before is ExchangeState.STREAM:
-            raise RemoteProtocolError("the event stream ended before the answer")
 
     def receive_failure(self, error: McpError) -> None:
         """Take note that no more can be read.
 
         :raises McpError: the same error, if the answer was still to come.
         """
+        self.is_open = False
+        if self.state is ExchangeState.STREAM:
+            self._break_off(error, ExchangeEvent.FAILURE)
+            return
         self._advance(ExchangeEvent.FAILURE)
         if self.state is ExchangeState.BROKEN:
             raise error
+
+    def _break_off(self, error: McpError, event: ExchangeEvent) -> None:
+        """End the event stream: for the moment, if there is an event to take it up after, else for good."""
+        if self.resumable and self.last_event_id:
+            self._interruption = error
+            self._advance(ExchangeEvent.BREAK)
+            return
+        self._advance(event)
+        raise error
+
+    def resume(self, stream: Exchange) -> None:
+        """Go on with the event stream that ``stream``, which listens, has opened."""
+        self._advance(ExchangeEvent.RESUMED)
+        self._parser = SSEParser(self._limits, self.last_event_id, None if self._parser is None else self._parser.retry)
+        self.head, self.is_open = stream.head, True
+
+    def may_resume(self) -> bool:
+        """Count one more try to take the event stream up; False if there were too many without anything new."""
+        if self.last_event_id != self._resumed_after:
+            self._resumed_after, self._resumptions = self.last_event_id, 0
+        self._resumptions += 1
+        return self._resumptions <= self._limits.resumptions
+
+    def give_up(self) -> McpError:
+        """Take the event stream up no more.
+
+        :returns: what had interrupted it.
+        """
+        self._advance(ExchangeEvent.GIVEN_UP)
+        assert self._interruption is not None
+        return self._interruption
 
     def next_message(self) -> Notification | Request | None:
         """The next message that came before the answer, or None if there is none yet.
@@ -225,7 +286,7 @@ class Exchange:
         """Sort the messages of one body or event: ours, to be handled, or not for us."""
         for message in jsonrpc.decode(data, self._limits, batches=self.batches):
             self._seen += 1
-            if self._seen > self._limits.stream_messages:
+            if self._seen > self._limits.stream_messages and not self.listens:
                 raise self._limits.exceeded("stream_messages", "too many messages before the answer")
             if isinstance(message, Notification | Request):
                 self._side.append(message)

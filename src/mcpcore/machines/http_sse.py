@@ -186,7 +186,9 @@ class EventStream:
 
 def listen_request(call: Call) -> Outbound:
     """The GET that opens an event stream."""
-    return Outbound(kind=RequestKind.LISTEN, url=call.state.endpoint.url, http_method="GET", headers=GET_HEADERS)
+    return Outbound(
+        kind=RequestKind.LISTEN, url=call.state.endpoint.url, http_method="GET", headers=GET_HEADERS, is_stream=True
+    )
 
 
 def ensure_stream(call: Call, revision: Revision) -> Flow[EventStream]:

@@ -14,7 +14,6 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.jsonrpc import ErrorResponse, Request, Response
 from mcpcore.codecs.shapes import as_object, as_texts
 from mcpcore.context import RequestKind
-from mcpcore.errors import RemoteProtocolError
 from mcpcore.machines.requests import POST_HEADERS, Outbound, resolve, send
 from mcpcore.rules.metadata import (
     PROGRESS_TOKEN_KEY,
@@ -51,7 +50,7 @@ def modern_request(
     """One request of the modern era (2026-07-28, "Streamable HTTP", Sending Messages and Request Metadata)."""
     state = call.state
     request_id = state.next_id()
-    meta = dict(request_meta(revision, state.client_info, state.capabilities))
+    meta = dict(request_meta(revision, state.client_info, state.capabilities(revision)))
     if call.on_progress is not None and kind is RequestKind.REQUEST:
         meta[PROGRESS_TOKEN_KEY] = request_id
     name = rpc_name(method, params)
@@ -88,8 +87,6 @@ def send_modern(
             assert asked.rpc_method is not None
             again = modern_request(call, wanted, asked.rpc_method, params, asked.kind)
             exchange = yield from _send_once(call, again, params)
-    if isinstance(exchange.answer, Response):
-        check_complete(exchange.answer.result)
     return exchange
 
 
@@ -115,21 +112,6 @@ def supported_versions(answer: Response | ErrorResponse | None) -> Collection[st
             return as_texts(versions)
         case _:
             return ()
-
-
-def is_complete(result: dict[str, Any]) -> bool:
-    """Whether a result is the final one (2026-07-28, "Overview", ResultType)."""
-    return bool(result.get("resultType", "complete") == "complete")
-
-
-def check_complete(result: dict[str, Any]) -> None:
-    """Refuse a result that is not the final one (2026-07-28, "Overview", ResultType).
-
-    :raises RemoteProtocolError: if it asks for input that this client never offered, or is of an unknown type.
-    """
-    if not is_complete(result):
-        name = repr(result["resultType"])[:40]
-        raise RemoteProtocolError(f"the server sent a result of type {name}, which this client did not offer to take")
 
 
 def read_discovery(result: dict[str, Any]) -> Discovery:

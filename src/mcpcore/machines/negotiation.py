@@ -23,11 +23,11 @@ from mcpcore.machines.modern import (
     DISCOVER,
     MODERN_ERRORS,
     discover_request,
-    is_complete,
     read_discovery,
     supported_versions,
 )
 from mcpcore.machines.requests import refusal, resolve, send
+from mcpcore.machines.rounds import result_type
 from mcpcore.machines.session import OpeningRefused, ensure_session
 from mcpcore.machines.shared_store import recall_verdict, share, share_verdict
 from mcpcore.rules.freshness import bare_key
@@ -172,7 +172,7 @@ class Search:
             self._handshake = newest(Era.HANDSHAKE, supported_versions(answer)) or HANDSHAKE
             self._advance(NegotiationEvent.NOT_MODERN)
             return None
-        if isinstance(answer, Response) and is_complete(answer.result):
+        if isinstance(answer, Response) and result_type(answer.result) == "complete":
             call.told = read_discovery(answer.result)
             self._kept = call.keep(revision, bare_key(DISCOVER), answer.result, asked)
         self._advance(NegotiationEvent.MODERN_PROOF)

@@ -19,9 +19,10 @@ from urllib.parse import urljoin
 from attrs import evolve, field, frozen
 
 from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.header_fields import encode_value
 from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
 from mcpcore.codecs.shapes import is_integer
-from mcpcore.commands import Deliver, EndResponse, ReceiveData, ResolveHeaders, SendRequest
+from mcpcore.commands import Beside, CallHandler, EndResponse, ReceiveData, ResolveHeaders, SendRequest, WaitFor
 from mcpcore.context import RequestContext, RequestKind
 from mcpcore.errors import (
     ForbiddenError,
@@ -29,14 +30,19 @@ from mcpcore.errors import (
     McpError,
     NotSentError,
     RedirectError,
+    RemoteProtocolError,
     RpcError,
+    TransportError,
     UnauthorizedError,
 )
 from mcpcore.machines.exchange import Exchange
+from mcpcore.machines.server_requests import INVALID_PARAMS, ask_handlers, refused_by
 from mcpcore.machines.shared_store import withdraw
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.rules.freshness import Change
+from mcpcore.signals import Signal
 from mcpcore.state.client_state import Redirects
+from mcpcore.types.logging import LogMessage
 from mcpcore.types.progress import Progress
 from mcpcore.types.wire import optional
 
@@ -63,10 +69,12 @@ DELETE_HEADERS = ((b"accept", b"application/json"), _ENCODING)
 _RECEIVE_DATA = ReceiveData()
 _DRAIN = EndResponse(drain=True)
 _CLOSE = EndResponse(drain=False)
+_OPENS_STREAM = frozenset({RequestKind.LISTEN, RequestKind.RESUME})
+_OF_SESSION = frozenset({b"mcp-protocol-version", b"mcp-session-id"})
 _FOLLOWED = frozenset({307, 308})
 _DENIED = frozenset({401, 403})
 _RETRY_LATER = frozenset({429, 503})
-METHOD_NOT_FOUND = -32601
+INTERNAL_ERROR = -32603
 
 
 @frozen(kw_only=True)
@@ -76,6 +84,7 @@ class Outbound:
     :ivar headers: what the protocol owns.
     :ivar revision: the revision it is made in, or None before that is known.
     :ivar answered_elsewhere: whether the JSON-RPC answer comes on another stream than this request's response.
+    :ivar is_stream: whether the response stays open for as long as somebody listens.
     """
 
     kind: RequestKind
@@ -88,6 +97,7 @@ class Outbound:
     request_id: int | str | None = None
     revision: Revision | None = None
     answered_elsewhere: bool = False
+    is_stream: bool = False
 
     @property
     def awaited_id(self) -> int | str | None:
@@ -147,7 +157,8 @@ def resolve(
 def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -> Flow[Exchange]:
     """Send one request, with ``resolution`` or a fresh one, and read its response until that has been understood.
 
-    The response of a ``listen`` request is left open once its head has arrived, if that is an event stream's.
+    The response of a ``listen`` or ``resume`` request is left open once its head has arrived, if that is an event
+    stream's.
 
     :returns: the exchange, whatever its status; see :func:`refusal`.
     """
@@ -166,6 +177,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 outbound.rpc_name,
                 attempt,
                 call.context.principal,
+                outbound.is_stream,
             )
             sent, resolution = resolution, None
             call.resolutions -= bool(call.state.pipeline.resolvers)
@@ -202,7 +214,8 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
         call.state.limits,
         outbound.awaited_id,
         outbound.revision is not None and outbound.revision.batches,
-        outbound.kind is RequestKind.LISTEN,
+        outbound.kind in _OPENS_STREAM,
+        outbound.kind is RequestKind.REQUEST and outbound.revision is not None and outbound.revision.resumable,
     )
     if outbound.kind is RequestKind.REQUEST:
         call.sent = outbound
@@ -223,7 +236,6 @@ def _read(
     call: Call, outbound: Outbound, exchange: Exchange, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]
 ) -> Flow[None]:
     """Read a response until it has been understood, and leave it, unless it is an event stream for others to read."""
-    reading = True
     try:
         exchange.receive_head(status, headers)
         if exchange.listens and exchange.is_stream:
@@ -232,26 +244,71 @@ def _read(
         while (message := exchange.next_message()) is not None or not exchange.over:
             if message is not None:
                 yield from handle_message(call, asker, message)
-                continue
-            try:
-                data = yield _RECEIVE_DATA
-            except McpError as error:
-                reading = False
-                exchange.receive_failure(error)
-                continue
-            if data is None:
-                reading = False
-                exchange.receive_end()
+            elif exchange.is_interrupted:
+                yield from resume(call, outbound, exchange)
             else:
-                exchange.receive_data(data)
+                yield from receive_more(exchange)
     except McpError:
-        if reading:
+        if exchange.is_open:
             yield _CLOSE
         raise
     if not outbound.answered_elsewhere:
         call.forget(outbound)
-    if reading:
+    if exchange.is_open:
         yield _DRAIN
+
+
+def receive_more(exchange: Exchange) -> Flow[None]:
+    """Read what comes next of a response's body."""
+    try:
+        data = yield _RECEIVE_DATA
+    except McpError as error:
+        exchange.receive_failure(error)
+    else:
+        if data is None:
+            exchange.receive_end()
+        else:
+            exchange.receive_data(data)
+
+
+def resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
+    """Take up an event stream that broke off (2025-11-25, "Transports", Resumability and Redelivery).
+
+    The pause before is the server's to choose, so that it can make its clients poll.
+
+    :raises McpError: what interrupted it, if it cannot be taken up.
+    """
+    limits, after = call.state.limits, exchange.last_event_id
+    delay = limits.resume_delay if exchange.retry is None else exchange.retry
+    request = _resumption(outbound, after or "")
+    if request is None or delay > limits.retry or not exchange.may_resume():
+        raise exchange.give_up()
+    yield WaitFor(Signal(), delay)
+    try:
+        resumed = yield from send(call, request)
+    except TransportError:
+        return  # The network fails still; the next try is counted, and waits again.
+    if not resumed.is_stream:
+        interruption = exchange.give_up()
+        raise refusal(resumed) if resumed.head.status in _DENIED else interruption
+    exchange.resume(resumed)
+
+
+def _resumption(outbound: Outbound, after: str) -> Outbound | None:
+    """The GET that takes up what ``outbound`` had opened; None if the event's id does not fit a header."""
+    try:
+        last_event_id = encode_value(after.encode().decode("latin-1"))
+    except ValueError:
+        return None
+    in_session = tuple(header for header in outbound.headers if header[0] in _OF_SESSION)
+    return Outbound(
+        kind=RequestKind.RESUME,
+        url=outbound.url,
+        http_method="GET",
+        headers=(*GET_HEADERS, *in_session, (b"last-event-id", last_event_id)),
+        revision=outbound.revision,
+        is_stream=outbound.is_stream,
+    )
 
 
 def _in_its_session(outbound: Outbound, exchange: Exchange) -> Outbound:
@@ -301,16 +358,18 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
     """Handle what a server sends before its answer to ``outbound``: progress, changes, and requests of its own."""
     if isinstance(message, Request):
         if outbound.revision is None or outbound.revision.notifications:
-            yield from _reply(call, outbound, message)
+            yield from _answer(call, outbound, message)
     elif (change := Change.from_notification(message)) is not None:
         yield from _forget_changed(call, change)
     elif message.method == "notifications/progress" and call.on_progress is not None:
         progress = optional(message.params, Progress.from_json)
         token = message.params.get("progressToken")
         if progress is not None and is_integer(token) and token == outbound.request_id:
-            yield Deliver(call.on_progress, progress)
+            yield CallHandler(call.on_progress, (progress,))
         else:
             call.state.counters.ignored_messages += 1
+    elif message.method == "notifications/message" and call.state.handlers.log is not None:
+        yield CallHandler(call.state.handlers.log, (LogMessage.from_json(message.params), call.context))
 
 
 def _forget_changed(call: Call, change: Change) -> Flow[None]:
@@ -351,14 +410,39 @@ def _forget_answers(call: Call) -> Flow[None]:
         yield from withdraw(call, cache, state.verdict.revision)
 
 
-def _reply(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
-    """Answer a server's request: a ping, or that we offer nothing else (2025-11-25, "Ping")."""
-    answer: Response | ErrorResponse
-    if request.method == "ping":
-        answer = Response(request.id, {})
-    else:
-        answer = ErrorResponse(request.id, METHOD_NOT_FOUND, "Method not found", None)
+def _answer(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
+    """Answer a server's request: a ping at once, and all that takes a handler while reading goes on."""
     call.count_server_request()
+    if request.method == "ping":
+        yield from _reply(call, outbound, request, Response(request.id, {}))
+        return
+    if (refused := refused_by(call, request.method, request.params)) is not None:
+        yield from _reply(call, outbound, request, ErrorResponse(request.id, refused.code, refused.message))
+        return
+    child = call.child()
+    yield Beside(f"the answer to {request.method}", child, _answer_beside(child, outbound, request))
+
+
+def _answer_beside(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
+    """Have a handler answer, and send what it says; if it fails, the server is told, and the failure goes on."""
+    answer: Response | ErrorResponse
+    failure: Exception | None = None
+    try:
+        answer = Response(request.id, (yield from ask_handlers(call, request.method, request.params)))
+    except RpcError as refused:
+        answer = ErrorResponse(request.id, refused.code, refused.message, refused.data)
+    except RemoteProtocolError as error:
+        answer = ErrorResponse(request.id, INVALID_PARAMS, error.message)
+    except Exception as error:
+        failure = error
+        answer = ErrorResponse(request.id, INTERNAL_ERROR, "the client failed to answer")
+    yield from _reply(call, outbound, request, answer)
+    if failure is not None:
+        raise failure
+
+
+def _reply(call: Call, outbound: Outbound, request: Request, answer: Response | ErrorResponse) -> Flow[None]:
+    """Send the answer to a server's request."""
     try:
         reply = evolve(
             outbound,

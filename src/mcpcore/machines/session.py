@@ -141,7 +141,7 @@ def initialize_request(call: Call, session: Session) -> Outbound:
     """The ``initialize`` of a new session (2025-11-25, "Lifecycle", Initialization)."""
     params = {
         "protocolVersion": session.revision.name,
-        "capabilities": call.state.capabilities,
+        "capabilities": call.state.capabilities(session.revision),
         "clientInfo": call.state.client_info,
     }
     return session.post(RequestKind.INITIALIZE, Request(call.state.next_id(), "initialize", params))

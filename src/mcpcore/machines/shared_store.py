@@ -22,7 +22,7 @@ from mcpcore.codecs.shapes import as_list, as_number, as_object, as_text, is_obj
 from mcpcore.commands import StoreDelete, StoreGet, StorePut
 from mcpcore.errors import LimitExceeded, RemoteProtocolError
 from mcpcore.rules.freshness import CACHEABLE, READ, bare_key, is_sound
-from mcpcore.rules.revisions import REVISIONS, Era
+from mcpcore.rules.revisions import MODERN, REVISIONS, Era
 from mcpcore.state.client_state import Transport, Verdict
 from mcpcore.state.response_cache import Asked, Entry
 
@@ -157,5 +157,5 @@ def _configuration(state: ClientState) -> tuple[bytes, ...]:
         state.endpoint.url.encode("utf-8", "surrogatepass"),
         state.transport.value.encode(),
         state.pipeline.static_identity(),
-        jsonrpc.dump(dict(state.capabilities), is_canonical=True),
+        jsonrpc.dump(dict(state.capabilities(MODERN)), is_canonical=True),
     )

@@ -43,6 +43,18 @@ class Revision:
     """Whether the revision has ``ping``."""
     cache_hints: bool = False
     """Whether results say for how long and for whom they may be kept."""
+    resumable: bool = False
+    """Whether a broken event stream can be taken up by a GET with ``Last-Event-ID``."""
+    input_rounds: bool = False
+    """Whether a server asks by results that require input, instead of requests of its own."""
+    elicitation: bool = False
+    """Whether a server may ask a person to fill in a form."""
+    elicitation_modes: bool = False
+    """Whether clients say which modes of elicitation they can do; then a URL is one, too."""
+    sampling_tools: bool = False
+    """Whether a model that is sampled may be given tools."""
+    extensions: bool = False
+    """Whether clients and servers declare extensions."""
 
 
 def _table(*revisions: Revision) -> Mapping[str, Revision]:
@@ -51,10 +63,28 @@ def _table(*revisions: Revision) -> Mapping[str, Revision]:
 
 REVISIONS: Mapping[str, Revision] = _table(
     Revision(name="2024-11-05", era=Era.HANDSHAKE, version_header=False),
-    Revision(name="2025-03-26", era=Era.HANDSHAKE, version_header=False, batches=True),
-    Revision(name="2025-06-18", era=Era.HANDSHAKE),
-    Revision(name="2025-11-25", era=Era.HANDSHAKE),
-    Revision(name="2026-07-28", era=Era.MODERN, notifications=False, ping=False, cache_hints=True),
+    Revision(name="2025-03-26", era=Era.HANDSHAKE, version_header=False, batches=True, resumable=True),
+    Revision(name="2025-06-18", era=Era.HANDSHAKE, resumable=True, elicitation=True),
+    Revision(
+        name="2025-11-25",
+        era=Era.HANDSHAKE,
+        resumable=True,
+        elicitation=True,
+        elicitation_modes=True,
+        sampling_tools=True,
+    ),
+    Revision(
+        name="2026-07-28",
+        era=Era.MODERN,
+        notifications=False,
+        ping=False,
+        cache_hints=True,
+        input_rounds=True,
+        elicitation=True,
+        elicitation_modes=True,
+        sampling_tools=True,
+        extensions=True,
+    ),
 )
 """Every revision that this library speaks, oldest first."""
 

@@ -36,6 +36,7 @@ class ExchangeState(Enum):
     SENT = "waiting for the head"
     JSON = "reading a JSON body"
     STREAM = "reading an event stream"
+    INTERRUPTED = "interrupted, to be taken up"
     REFUSED = "reading an error's body"
     SKIPPING = "skipping a body"
     ANSWERED = "answered, body open"
@@ -54,6 +55,9 @@ class ExchangeEvent(Enum):
     ANSWER = "the answer"
     SURPLUS = "more of an error's body than is read"
     END = "the end of the body"
+    BREAK = "a break that can be mended"
+    RESUMED = "the stream taken up"
+    GIVEN_UP = "no more tries to take it up"
     FAILURE = "a failure"
 
 
@@ -68,8 +72,11 @@ EXCHANGE: Mapping[tuple[ExchangeState, ExchangeEvent], ExchangeState] = {
     (ExchangeState.JSON, ExchangeEvent.FAILURE): ExchangeState.BROKEN,
     (ExchangeState.STREAM, ExchangeEvent.DATA): ExchangeState.STREAM,
     (ExchangeState.STREAM, ExchangeEvent.ANSWER): ExchangeState.ANSWERED,
+    (ExchangeState.STREAM, ExchangeEvent.BREAK): ExchangeState.INTERRUPTED,
     (ExchangeState.STREAM, ExchangeEvent.END): ExchangeState.BROKEN,
     (ExchangeState.STREAM, ExchangeEvent.FAILURE): ExchangeState.BROKEN,
+    (ExchangeState.INTERRUPTED, ExchangeEvent.RESUMED): ExchangeState.STREAM,
+    (ExchangeState.INTERRUPTED, ExchangeEvent.GIVEN_UP): ExchangeState.BROKEN,
     (ExchangeState.REFUSED, ExchangeEvent.DATA): ExchangeState.REFUSED,
     (ExchangeState.REFUSED, ExchangeEvent.SURPLUS): ExchangeState.SKIPPING,
     (ExchangeState.REFUSED, ExchangeEvent.END): ExchangeState.DONE,

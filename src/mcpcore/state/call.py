@@ -40,6 +40,8 @@ class Call:
     :ivar may_keep: whether what this call learns or opens may be kept for other calls of its partition.
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
+    :ivar may_cache: whether the answer depends on nothing but what was asked.
+    :ivar last_will: a method and its parameters: the request to make if the caller gives up.
     :ivar withdrawn: methods whose answers were withdrawn from the shared store while an answer was awaited.
     :ivar to_withdraw: those that the server has told of again since.
     :ivar told: what the server told about itself while this call searched for its era.
@@ -53,6 +55,8 @@ class Call:
     may_keep: bool = field(default=True, init=False)
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
+    may_cache: bool = field(default=True, init=False)
+    last_will: tuple[str, dict[str, Any]] | None = field(default=None, init=False, repr=False)
     withdrawn: frozenset[str] = field(default=frozenset(), init=False)
     to_withdraw: frozenset[str] = field(default=frozenset(), init=False)
     told: Discovery | None = field(default=None, init=False, repr=False)
@@ -103,9 +107,13 @@ class Call:
         if self.sent is outbound:
             self.sent = None
 
+    def child(self) -> Call:
+        """Another call of the same identity, for what is to be done beside this one."""
+        return Call.of(self.state, self.context, self._partition)
+
     def heir(self) -> Call:
         """Another call of the same identity, which takes over what has to be ended in order."""
-        heir = Call.of(self.state, self.context, self._partition)
+        heir = self.child()
         heir.own_session, self.own_session = self.own_session, None
         return heir
 
@@ -144,7 +152,7 @@ class Call:
 
         :returns: what is kept.
         """
-        if not (self.may_keep and self.partition.is_kept and self.state.caching.is_on):
+        if not (self.may_keep and self.may_cache and self.partition.is_kept and self.state.caching.is_on):
             return None
         state, now = self.state, self.state.partitions.now()
         ttl = lifetime(result, revision, state.caching.default_ttl, state.limits.cache_age)

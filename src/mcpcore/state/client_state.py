@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field, frozen
 
+from mcpcore.rules.capabilities import client_capabilities
 from mcpcore.rules.revisions import Era, Revision
 from mcpcore.state.flights import Runway
 from mcpcore.state.places import Places
@@ -22,6 +23,8 @@ from mcpcore.statistics import Counters, Statistics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mcpcore.extensions import Extension
+    from mcpcore.handlers import Handlers
     from mcpcore.limits import Limits
     from mcpcore.rules.endpoint import Endpoint
     from mcpcore.rules.pipeline import HeaderPipeline
@@ -93,7 +96,8 @@ class ClientState:
     limits: Limits = field(repr=False)
     redirects: Redirects
     client_info: Mapping[str, Any]
-    capabilities: Mapping[str, Any]
+    handlers: Handlers
+    extensions: Mapping[str, Extension]
     pinned: Revision | None
     opaque_identity: bool
     caching: Caching
@@ -107,7 +111,15 @@ class ClientState:
         init=False,
         repr=False,
     )
+    _capabilities: dict[str, Mapping[str, Any]] = field(factory=dict[str, "Mapping[str, Any]"], init=False, repr=False)
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False)
+
+    def capabilities(self, revision: Revision) -> Mapping[str, Any]:
+        """What the client declares to be able to do, in ``revision``."""
+        if revision.name not in self._capabilities:
+            settings = {name: extension.settings for name, extension in self.extensions.items()}
+            self._capabilities[revision.name] = client_capabilities(self.handlers, settings, revision)
+        return self._capabilities[revision.name]
 
     def next_id(self) -> int:
         """A request id that this client has not used before."""

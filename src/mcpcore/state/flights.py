@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field
 
-from mcpcore.commands import Deliver, ResolveHeaders, StoreDelete, StoreGet, StorePut, WaitFor
+from mcpcore.commands import Beside, CallHandler, ResolveHeaders, StoreDelete, StoreGet, StorePut, WaitFor
 from mcpcore.signals import Signal
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = TypeVar("P")
 
-_ASKS_OTHERS = (ResolveHeaders, Deliver, StoreGet, StorePut, StoreDelete)
+_ASKS_OTHERS = (ResolveHeaders, CallHandler, Beside, StoreGet, StorePut, StoreDelete)
 
 
 @define(eq=False)
@@ -89,7 +89,7 @@ def fly(
 def _landing_early(runway: Runway, work: Flow[T]) -> Flow[T]:
     """``work``, with the flight landed before it asks anybody but the server."""
     flight = runway.flight
-    step: Callable[[], Command] = work.__next__
+    step: Callable[[], Command | Beside] = work.__next__
     try:
         while True:
             command = step()

@@ -16,6 +16,7 @@ from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
 from mcpcore.machines.modern import DISCOVER, modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era, is_modern_error
 from mcpcore.machines.requests import refusal, resolve, result_of
+from mcpcore.machines.rounds import finish, result_type
 from mcpcore.machines.session import ensure_session, exchange_in_session, request_message, settle_in_session
 
 if TYPE_CHECKING:
@@ -80,7 +81,20 @@ class _Modern:
         return early or (yield from resolve(self._call, self._outbound))
 
     def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
-        exchange = yield from send_modern(self._call, self._outbound, self._params, resolution)
+        result = yield from self._send(self._outbound, self._params, resolution)
+        if result_type(result) == "complete":
+            return result
+        return (yield from finish(self._call, self._method, self._params, result, self._ask_more))
+
+    def _ask_more(self, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+        """Another request on the way to the result: the next round of this one, or what an extension asks."""
+        outbound = modern_request(self._call, self._verdict.revision, method, params)
+        return (yield from self._send(outbound, params))
+
+    def _send(
+        self, outbound: Outbound, params: dict[str, Any], resolution: Resolution | None = None
+    ) -> Flow[dict[str, Any]]:
+        exchange = yield from send_modern(self._call, outbound, params, resolution)
         if denies_modern_era(exchange):
             raise VerdictBroken(refusal(exchange))
         return result_of(exchange)

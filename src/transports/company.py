@@ -1,0 +1,66 @@
+"""Operations beside another one: they last no longer than it does, and their failure is its failure.
+
+While a call waits for its answer, its server may ask something that takes a person, or a model, some time.  The answer
+to that is worked out and sent by an operation of its own, in a task of its own, so that the call's stream goes on being
+read.  A :class:`Company` holds such tasks.  It is opened only when the first of them is needed, by the task that drives
+the call, and is closed before the call returns; so tasks of ours never outlive the call that they serve, and see its
+context variables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+    from typing import Self
+
+    from anyio.abc import TaskGroup
+
+    from mcpcore import Operation
+
+
+@define(eq=False)
+class Company:
+    """Operations that are driven beside the body of an ``async with``.
+
+    What is left of them when the body ends is given up.  If one fails, the body is cancelled, and that failure comes
+    out of the ``async with`` as it is, and not in a group.
+    """
+
+    _run: Callable[[Operation[None]], Awaitable[None]]
+    _tasks: TaskGroup = field(factory=anyio.create_task_group, init=False)
+    _failure: Exception | None = field(default=None, init=False)
+
+    def admit(self, operation: Operation[None]) -> None:
+        """Drive ``operation`` from now on."""
+        self._tasks.start_soon(self._attempt, operation)
+
+    async def _attempt(self, operation: Operation[None]) -> None:
+        try:
+            await self._run(operation)
+        except Exception as failure:
+            self._failure = self._failure or failure
+            self._tasks.cancel_scope.cancel()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._tasks.cancel_scope.cancel()
+        # The scope has to see a cancellation, which may be its own; anything else it would put into a group.
+        passed: tuple[Any, Any, Any] = (None, None, None)
+        if isinstance(exc, anyio.get_cancelled_exc_class()):
+            passed = (exc_type, exc, traceback)
+        is_own_cancellation = await self._tasks.__aexit__(*passed)
+        if self._failure is not None and (exc is None or is_own_cancellation):
+            failure, self._failure = self._failure, None
+            raise failure
+        return bool(is_own_cancellation)
