@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import attrs
+import spec_coverage
 
 from mcpcore import commands, errors
 from mcpcore.limits import Limits
@@ -105,11 +106,24 @@ def _statistics() -> str:
     return _table(("Field", "What it tells"), rows)
 
 
+def _spec_counts() -> str:
+    """How many statements of the specification bind a client, and how many of those a test holds."""
+    return _table(spec_coverage.COUNTS, spec_coverage.count_rows())
+
+
+def _spec_coverage() -> str:
+    """What the specification demands of a client, topic by topic, and what holds it."""
+    topics = spec_coverage.topic_rows()
+    return "\n\n".join(f"## {title}\n\n{_table(spec_coverage.COLUMNS, rows)}" for title, rows in topics)
+
+
 _PRODUCERS: dict[str, Callable[[], str]] = {
     "limits": _limits,
     "errors": _errors,
     "commands": _commands,
     "statistics": _statistics,
+    "spec_counts": _spec_counts,
+    "spec_coverage": _spec_coverage,
 }
 
 
