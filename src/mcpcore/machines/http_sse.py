@@ -56,9 +56,7 @@ class EventStream:
 
     :ivar places: how many requests may wait on it; the others wait their turn.
     :ivar opened: is raised when the endpoint event has arrived, or never will.
-    :ivar closed: is raised when nobody needs the stream any more.
     :ivar session: the session that it carries, once the server has named where to post.
-    :ivar failure: why it ended, or None.
     """
 
     _endpoint: Endpoint = field(repr=False)
@@ -69,20 +67,19 @@ class EventStream:
     _on_change: Callable[[Change], object] = field(default=nobody_cares, repr=False)
     state: StreamState = field(default=StreamState.AWAITING_ENDPOINT, init=False)
     session: Session | None = field(default=None, init=False)
-    failure: McpError | None = field(default=None, init=False)
     opened: Signal = field(factory=Signal, init=False, repr=False)
-    closed: Signal = field(factory=Signal, init=False, repr=False)
     places: Places = field(init=False, repr=False)
     _parser: SSEParser = field(init=False, repr=False)
-    _mailboxes: Mailboxes = field(init=False, repr=False)
-    # Of the event that was read last, what has not been sorted yet; and why there will be no more events.
     _unsorted: deque[Message] = field(factory=deque[Message], init=False, repr=False)
-    _last_words: McpError | None = field(default=None, init=False, repr=False)
+    _mailboxes: Mailboxes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._parser = SSEParser(self._limits)
-        self._mailboxes = Mailboxes(self._limits.mailbox_messages, self._read_on, self._counters, self._on_change)
-        self.places = Places(self._limits.pending_requests)
+        limits = self._limits
+        self._parser = SSEParser(limits)
+        self.places = Places(limits.pending_requests)
+        self._mailboxes = Mailboxes(
+            limits.mailbox_messages, self._next_message, self._ended, self._counters, self._on_change
+        )
 
     @property
     def is_usable(self) -> bool:
@@ -100,55 +97,47 @@ class EventStream:
         """What is raised when more may be read; None if it may be now."""
         return self._mailboxes.room
 
+    @property
+    def closed(self) -> Signal:
+        """What is raised when the stream has ended, or nobody needs it any more."""
+        return self._mailboxes.closed
+
+    @property
+    def failure(self) -> McpError | None:
+        """Why it ended, or None."""
+        return self._mailboxes.failure
+
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes of the stream.  What is wrong with them ends the stream, and raises nothing."""
         self._parser.receive_data(data)
-        self._read_on()
+        self._mailboxes.sort()
 
     def receive_end(self) -> None:
         """Take note that the server ended the stream."""
-        self.request_failed(TransportError("the server ended the event stream"))
+        self._mailboxes.finish(TransportError("the server ended the event stream"))
 
     def request_failed(self, error: McpError) -> None:
         """Take note that no more can be read; what has been received before still counts."""
-        # Its traceback leads to whatever was read with; nobody is to find that here.
-        self._last_words = error.with_traceback(None)
-        self._read_on()
+        self._mailboxes.finish(error)
 
     def lose(self) -> None:
         """Take note that the server no longer knows where to send the stream's answers."""
-        self._end(TransportError("the server no longer knows this event stream"))
+        self._mailboxes.end(TransportError("the server no longer knows this event stream"))
 
     def close(self) -> None:
         """Take note that nobody needs the stream any more."""
-        self._end(LocalProtocolError("the event stream was closed by this client"))
+        self._mailboxes.end(LocalProtocolError("the event stream was closed by this client"))
 
     def expect(self, request_id: int | str) -> Mailbox:
         """A mailbox for the answer to one request.
 
         :raises McpError: if the stream has ended.
         """
-        if self.failure is not None:
-            raise again(self.failure)
         return self._mailboxes.expect(request_id)
 
     def forget(self, request_id: int | str) -> None:
         """Remove a mailbox."""
         self._mailboxes.forget(request_id)
-
-    def _read_on(self) -> None:
-        """Sort what has arrived, until that is done, a mailbox is full, or the stream has ended."""
-        try:
-            while self._may_read and (message := self._next_message()) is not None:
-                self._mailboxes.sort(message)
-        except McpError as error:
-            self._end(error)
-        if self.room is None and self._last_words is not None:
-            self._end(self._last_words)
-
-    @property
-    def _may_read(self) -> bool:
-        return self.room is None and self.state is not StreamState.ENDED
 
     def _next_message(self) -> Message | None:
         while not self._unsorted and (event := self._parser.next_event()) is not None:
@@ -171,14 +160,9 @@ class EventStream:
         self._advance(StreamEvent.ENDPOINT)
         self.opened.raise_()
 
-    def _end(self, error: McpError) -> None:
-        if self.state is StreamState.ENDED:
-            return
+    def _ended(self) -> None:
         self._advance(StreamEvent.END)
-        self.failure = error.with_traceback(None)
         self.opened.raise_()
-        self.closed.raise_()
-        self._mailboxes.fail(error)
 
     def _advance(self, event: StreamEvent) -> None:
         self.state = advance(STREAM, self.state, event)

@@ -84,26 +84,38 @@ def nobody_cares(change: Change) -> None:
 
 @define(eq=False)
 class Mailboxes:
-    """The mailboxes of one stream.
+    """The mailboxes of one stream, until it ends.
 
     :param capacity: how many messages make a mailbox full.
-    :param read_on: sorts what has arrived and is not sorted yet, as long as there is no :attr:`room`.
+    :param next_message: takes the next message out of what has arrived; None if it takes more data.
+    :param on_end: is called once, when the stream ends.
     :param on_change: is told what a server says has changed.
     :ivar room: is raised when reading may go on; None while nothing keeps it from that.
+    :ivar closed: is raised when the stream has ended, so that there is nothing to read any more.
+    :ivar failure: why it ended, or None.
     """
 
     _capacity: int
-    _read_on: Callable[[], None] = field(repr=False)
+    _next_message: Callable[[], Message | None] = field(repr=False)
+    _on_end: Callable[[], None] = field(repr=False)
     _counters: Counters = field(factory=Counters, repr=False)
     _on_change: Callable[[Change], object] = field(default=nobody_cares, repr=False)
     room: Signal | None = field(default=None, init=False)
+    closed: Signal = field(factory=Signal, init=False, repr=False)
+    failure: McpError | None = field(default=None, init=False)
+    _last_words: McpError | None = field(default=None, init=False, repr=False)
     _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self._mailboxes)
 
     def expect(self, request_id: int | str) -> Mailbox:
-        """A mailbox for the answer to one request."""
+        """A mailbox for the answer to one request.
+
+        :raises McpError: if the stream has ended.
+        """
+        if self.failure is not None:
+            raise again(self.failure)
         mailbox = self._mailboxes[request_id] = Mailbox(self._capacity, self._make_room)
         return mailbox
 
@@ -113,7 +125,36 @@ class Mailboxes:
         if mailbox is not None and mailbox.is_full:
             self._make_room()
 
-    def sort(self, message: Message) -> None:
+    def sort(self) -> None:
+        """Leave what has arrived where it belongs, until that is done, a mailbox is full, or the stream has ended.
+
+        What is wrong with it ends the stream, and raises nothing.
+        """
+        try:
+            while self.room is None and self.failure is None and (message := self._next_message()) is not None:
+                self._leave(message)
+        except McpError as error:
+            self.end(error)
+        if self.room is None and self._last_words is not None:
+            self.end(self._last_words)
+
+    def finish(self, error: McpError) -> None:
+        """Take note that nothing more will arrive; what has arrived still counts."""
+        # Its traceback leads to whatever was read with; nobody is to find that here.
+        self._last_words = error.with_traceback(None)
+        self.sort()
+
+    def end(self, error: McpError) -> None:
+        """End the stream: tell every request why nothing more will come."""
+        if self.failure is not None:
+            return
+        self.failure = error.with_traceback(None)
+        self._on_end()
+        self.closed.raise_()
+        for mailbox in self._mailboxes.values():
+            mailbox.put(again(error))
+
+    def _leave(self, message: Message) -> None:
         """Leave a message at the mailbox that it belongs to; what belongs nowhere is for nobody."""
         mailbox = self._find(message)
         if mailbox is None:
@@ -123,17 +164,12 @@ class Mailboxes:
         if mailbox.is_full:
             self.room = Signal()
 
-    def fail(self, error: McpError) -> None:
-        """Tell every request why nothing more will arrive."""
-        for mailbox in self._mailboxes.values():
-            mailbox.put(again(error))
-
     def _find(self, message: Message) -> Mailbox | None:
         match message:
             case Response() | ErrorResponse():
                 return self._mailboxes.get(message.id) if message.id is not None else None
-            case Request():
-                # A request of the server's is handled by the call that has waited longest.
+            case Request() | Notification(method="notifications/message"):
+                # What the server asks and logs is handled by the call that has waited longest.
                 return next(iter(self._mailboxes.values()), None)
             case _:
                 token = message.params.get("progressToken")
@@ -151,5 +187,5 @@ class Mailboxes:
         """Go on, now that the one full mailbox has room: first with what is here, then the reader with the rest."""
         room, self.room = self.room, None
         if room is not None:
-            self._read_on()
+            self.sort()
             room.raise_()
