@@ -34,10 +34,26 @@ _DEFINITIONS = {
 
 
 @cache
+def _schema(revision: str) -> Any:
+    return json.loads((Path(SPEC or "") / revision / "schema.json").read_text())
+
+
+@cache
 def _validator(revision: str, definition: str) -> Any:
-    schema = json.loads((Path(SPEC or "") / revision / "schema.json").read_text())
+    schema = _schema(revision)
     place = "$defs" if "$defs" in schema else "definitions"
     return jsonschema.validators.validator_for(schema)({**schema, "$ref": f"#/{place}/{definition}"})
+
+
+def defined(revision: str, definition: str) -> bool:
+    """Whether the schema of ``revision`` has that type."""
+    schema = _schema(revision)
+    return definition in schema.get("$defs", schema.get("definitions"))
+
+
+def validate(revision: str, definition: str, value: object) -> None:
+    """``value`` is valid as that type of ``revision``."""
+    _validator(revision, definition).validate(value)
 
 
 def check_sent(revision: str, request: SendRequest) -> None:

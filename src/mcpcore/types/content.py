@@ -206,7 +206,7 @@ class UnknownContent(WireObject):
     :ivar type: the kind that it says it is; empty if it says none.
     """
 
-    type: str
+    type: str = ""
 
     @classmethod
     def _read(cls, given: dict[str, Any]) -> Self:
@@ -230,9 +230,9 @@ def read_content(raw: object) -> ContentBlock:
 
     :raises RemoteProtocolError: if it is not an object.
     """
-    kind = as_text(raw.get("type")) if is_object(raw) else None
+    kind = raw.get("type") if is_object(raw) else None
     try:
-        return _KINDS.get(kind or "", UnknownContent).from_json(raw)
+        return _KINDS.get(kind if isinstance(kind, str) else "", UnknownContent).from_json(raw)
     except RemoteProtocolError:
         return UnknownContent.from_json(raw)
 

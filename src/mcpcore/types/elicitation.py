@@ -31,6 +31,7 @@ class ElicitRequest(WireObject):
 
     message: str = field(repr=False)
     requested_schema: dict[str, Any] = field(repr=False)
+    mode: Literal["form"] = field(default="form", init=False, repr=False)
 
     @classmethod
     def _read(cls, given: dict[str, Any]) -> Self:
