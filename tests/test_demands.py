@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.pure import Answer, message_of, result_reply, sse_reply
+from support.pure import Answer, PureDriver, message_of, result_reply, sse_reply
 from support.stepping import (
     DISCOVERY,
     FOUND,
+    HANDSHAKE,
     MODERN,
+    URL,
     HandshakeServer,
     SseServer,
     initialize_result,
@@ -18,7 +20,17 @@ from support.stepping import (
     world_of,
 )
 
-from mcpcore import CallContext, SendRequest
+from mcpcore import (
+    CallContext,
+    Client,
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitResult,
+    ElicitUrlRequest,
+    Handlers,
+    SendRequest,
+    TextContent,
+)
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 
@@ -32,6 +44,10 @@ NOTIFICATIONS = [
     {"method": "notifications/message", "params": {"level": "info", "data": {"a": [1]}}},
     {"method": "notifications/tools/list_changed"},
     {"method": "notifications/unheard-of", "params": {"_meta": {"io.modelcontextprotocol/unheard-of": None}}},
+    {"method": "notifications/elicitation/complete", "params": {"elicitationId": "unheard-of"}},
+    {"method": "notifications/cancelled", "params": {"requestId": "unheard-of", "reason": "none"}},
+    {"method": "notifications/cancelled", "params": {"requestId": {}}},
+    {"method": "notifications/cancelled"},
     {"method": "tools/call", "params": {"name": "x"}},
 ]
 
@@ -54,14 +70,16 @@ def test_no_id_and_no_progress_token_is_used_twice(flavour: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["modern", "handshake"])
-def test_a_notification_is_never_answered(flavour: str) -> None:
-    """All revisions: "Notifications"."""
+def test_a_notification_is_never_answered_and_one_that_makes_no_sense_is_ignored(flavour: str) -> None:
+    """All revisions: "Notifications"; "Cancellation", Error Handling; 2025-11-25: "Elicitation", Completion."""
 
     def server(request: SendRequest) -> Answer:
         if request.rpc_method != "tools/call":
             return modern_server(request) if flavour == "modern" else handshake(request)
-        answer = {"id": message_of(request)["id"], "result": FOUND}
-        return sse_reply(*({"jsonrpc": "2.0", **message} for message in [*NOTIFICATIONS, answer]))
+        asked = message_of(request)["id"]
+        of_ours = {"method": "notifications/cancelled", "params": {"requestId": asked}}
+        messages = [*NOTIFICATIONS, of_ours, {"id": asked, "result": FOUND}]
+        return sse_reply(*({"jsonrpc": "2.0", **message} for message in messages))
 
     handshake = HandshakeServer()
     world = world_of(server)
@@ -71,15 +89,16 @@ def test_a_notification_is_never_answered(flavour: str) -> None:
     assert world.methods()[before:] == ["tools/call"]
 
 
-def test_a_notification_on_an_event_stream_is_never_answered() -> None:
+def test_a_notification_on_an_event_stream_is_never_answered_either() -> None:
     """2024-11-05: "Messages", Notifications."""
     world = world_of(SseServer(silent={"tools/call"}), type="sse")
     play = world.play(world.client.call_tool("x", context=ALICE))
     play.until_blocked()
     before = len(world.sent)
-    for message in NOTIFICATIONS:
+    asked = message_of(world.sent[-1])["id"]
+    of_ours = {"method": "notifications/cancelled", "params": {"requestId": asked}}
+    for message in [*NOTIFICATIONS, of_ours, {"id": asked, "result": FOUND}]:
         world.push({"jsonrpc": "2.0", **message})
-    world.push({"jsonrpc": "2.0", "id": message_of(world.sent[-1])["id"], "result": FOUND})
     assert play.finish().text == "found"
     assert world.sent[before:] == []
 
@@ -139,3 +158,66 @@ def test_nothing_is_assumed_of_the_values_of_reserved_keys(value: object) -> Non
     result = world.run(world.client.call_tool("x"))
     assert result.text == "found"
     assert result.raw["_meta"] == meta
+
+
+def test_what_was_answered_already_cannot_be_cancelled() -> None:
+    """All revisions but 2026-07-28: "Cancellation", Error Handling."""
+    handshake = HandshakeServer()
+
+    def server(request: SendRequest) -> Answer:
+        if request.rpc_method != "tools/call":
+            return handshake(request)
+        cancelled = {"method": "notifications/cancelled", "params": {"requestId": "p"}}
+        answer = {"id": message_of(request)["id"], "result": FOUND}
+        messages = [{"id": "p", "method": "ping"}, cancelled, cancelled, answer]
+        return sse_reply(*({"jsonrpc": "2.0", **message} for message in messages))
+
+    world = world_of(server, protocol_version=HANDSHAKE)
+    assert world.run(world.client.call_tool("x")).text == "found"
+    assert world.methods()[-2:] == ["tools/call", "ping"]
+    assert message_of(world.sent[-1]) == {"jsonrpc": "2.0", "id": "p", "result": {}}
+
+
+def requiring(*rounds: dict[str, Any]) -> Callable[[SendRequest], Answer]:
+    """A modern server that requires input, round after round, before it answers."""
+    waiting = list(rounds)
+
+    def server(request: SendRequest) -> Answer:
+        if request.rpc_method != "tools/call" or not waiting:
+            return modern_server(request)
+        return result_reply(request, {"resultType": "input_required", "inputRequests": {"k": waiting.pop(0)}})
+
+    return server
+
+
+def test_a_url_that_a_server_wants_visited_is_not_fetched() -> None:
+    """2025-11-25 and 2026-07-28: "Elicitation", Safe URL Handling."""
+    visit = {"mode": "url", "message": "Go there.", "url": "https://elsewhere.example/form", "elicitationId": "{7}"}
+    asked: list[ElicitUrlRequest] = []
+
+    def handler(request: ElicitUrlRequest, _: CallContext) -> ElicitResult:
+        asked.append(request)
+        return ElicitResult.accept()
+
+    driver = PureDriver(requiring({"method": "elicitation/create", "params": visit}))
+    client = Client(URL, handlers=Handlers(elicit_url=handler))
+    assert driver.run(client.call_tool("x")).text == "found"
+    assert [(request.url, request.elicitation_id) for request in asked] == [(visit["url"], "{7}")]
+    assert {request.url for request in driver.sent} == {URL}
+
+
+def test_what_a_model_is_asked_in_one_request_is_not_told_it_in_the_next() -> None:
+    """2026-07-28: "Sampling", Messages."""
+    questions = [
+        {"messages": [{"role": "user", "content": {"type": "text", "text": t}}], "maxTokens": 9} for t in ("one", "two")
+    ]
+    told: list[list[str]] = []
+
+    def handler(request: CreateMessageRequest, _: CallContext) -> CreateMessageResult:
+        told.append([message.text for message in request.messages])
+        return CreateMessageResult("assistant", TextContent("fine"), "model")
+
+    rounds = [{"method": "sampling/createMessage", "params": question} for question in questions]
+    driver = PureDriver(requiring(*rounds))
+    assert driver.run(Client(URL, handlers=Handlers(sample=handler)).call_tool("x")).text == "found"
+    assert told == [["one"], ["two"]]
