@@ -27,7 +27,7 @@ class CuttingProxy:
 
     :ivar upstream: the port of the server.
     :ivar method: whose stream is cut: the JSON-RPC method of a POST, or ``GET``; and then each resumption of it.
-    :ivar cuts: after how many events: of the first such response, of its first resumption, and so on.
+    :ivar cuts: after how many events: of the first such stream, of its first resumption, and so on; those yet to come.
     :ivar answers_first: whether the server goes on answering into the void before the client can come back; otherwise
         it loses its connection together with the client, and answers later ones.
     :ivar port: where it listens.
@@ -37,7 +37,7 @@ class CuttingProxy:
 
     upstream: int
     method: str
-    cuts: list[int] = field(converter=list[int])
+    cuts: list[int]
     answers_first: bool = False
     port: int = 0
     requests: list[Received] = field(factory=list[Received])
@@ -59,8 +59,7 @@ class CuttingProxy:
     async def _pass(self, peer: Peer, request: Received) -> None:
         if self.answers_first and request.values(b"last-event-id"):
             await self._answered.wait()
-        is_due = bool(self.cuts) and self._concerns(request)
-        allowed = self.cuts.pop(0) if is_due else None
+        allowed = self.cuts[0] if self.cuts and self._concerns(request) else None
         async with await anyio.connect_tcp("127.0.0.1", self.upstream) as server:
             exchange = Exchange(server, h11.Connection(h11.CLIENT))
             head = await exchange.send(request, self.upstream)
@@ -68,6 +67,7 @@ class CuttingProxy:
             if await self._forward(peer, exchange, allowed):
                 return
             self.cut += 1
+            self.cuts.pop(0)
             await peer.aclose()
             if self.answers_first:
                 await exchange.read_on()
@@ -78,7 +78,7 @@ class CuttingProxy:
         events = EventCounter(allowed)
         if allowed == 0:
             return False
-        async for data in exchange.body():
+        while data := await exchange.receive():
             if passed := events.within(data):
                 await peer.send(b"%x\r\n%b\r\n" % (len(passed), passed))
             if events.is_over:
@@ -114,13 +114,14 @@ class Exchange:
         assert isinstance(response, h11.Response)
         return response
 
-    async def body(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await self._next(), h11.Data):
-            yield bytes(event.data)
+    async def receive(self) -> bytes:
+        """The next piece of the response's body; empty at its end."""
+        event = await self._next()
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
 
     async def read_on(self) -> None:
         """Read to the end, as a network does that the client has long left."""
-        async for _ in self.body():
+        while await self.receive():
             pass
 
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
@@ -182,7 +183,7 @@ async def cutting_proxy(
     origin: str, method: str, cuts: Iterable[int], *, answers_first: bool = False
 ) -> AsyncIterator[CuttingProxy]:
     """A :class:`CuttingProxy` in front of ``origin``, for the length of a block."""
-    proxy = CuttingProxy(int(origin.rpartition(":")[2]), method, cuts, answers_first)
+    proxy = CuttingProxy(int(origin.rpartition(":")[2]), method, list(cuts), answers_first)
 
     async def serve(stream: anyio.abc.ByteStream) -> None:
         with contextlib.suppress(*GONE):

@@ -102,4 +102,8 @@ def _install(command: list[str | Path], files: tuple[Path, ...], home: Path) -> 
             raise PackagesUnavailable(f"npm could not install {home.name}:\n{error.stderr.strip()}") from error
         except (OSError, subprocess.TimeoutExpired) as error:
             raise PackagesUnavailable(f"npm could not install {home.name}: {error}") from error
-        place.rename(home)
+        try:
+            place.rename(home)
+        except OSError:
+            if not home.is_dir():  # Else another process was faster.
+                raise
