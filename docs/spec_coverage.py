@@ -80,15 +80,15 @@ def others() -> list[Place]:
 
 
 def count_rows() -> Iterator[tuple[str, ...]]:
-    """For each revision, how many statements there are of each kind."""
-    counts = {(revision, column): 0 for revision in REVISIONS for column in COUNTS[1:]}
+    """For each revision, how many statements there are of each kind; one that is repeated counts once."""
+    digests = {(revision, column): set[str]() for revision in REVISIONS for column in COUNTS[1:]}
     for requirement in requirements():
         for place in requirement.places:
-            counts[place.revision, requirement.state] += 1
-            counts[place.revision, COUNTS[1]] += 1
+            digests[place.revision, requirement.state].add(place.digest)
+            digests[place.revision, COUNTS[1]].add(place.digest)
     for place in others():
-        counts[place.revision, COUNTS[5]] += 1
-    return ((revision, *(str(counts[revision, column]) for column in COUNTS[1:])) for revision in REVISIONS)
+        digests[place.revision, COUNTS[5]].add(place.digest)
+    return ((revision, *(str(len(digests[revision, column])) for column in COUNTS[1:])) for revision in REVISIONS)
 
 
 def topic_rows() -> Iterator[tuple[str, list[tuple[str, ...]]]]:
@@ -128,8 +128,16 @@ def _places(revision: str, texts: Iterable[str]) -> Iterator[Place]:
 
 def _row(requirement: Requirement) -> tuple[str, ...]:
     numbers: dict[str, list[str]] = {}
-    for place in requirement.places:
+    for place in _first_places(requirement.places):
         numbers.setdefault(place.link, []).append(str(place.ordinal))
     where = ", ".join(f"{link} {' '.join(ordinals)}" for link, ordinals in numbers.items())
     names = ", ".join(f"`{test.removeprefix('tests/')}`" for test in requirement.tests)
     return requirement.level or "any", requirement.says, where, names or requirement.reason or "Not yet."
+
+
+def _first_places(places: Iterable[Place]) -> Iterable[Place]:
+    """Without those at which a revision repeats itself word for word, as its schema reference does."""
+    first: dict[tuple[str, str], Place] = {}
+    for place in places:
+        first.setdefault((place.revision, place.digest), place)
+    return first.values()

@@ -61,7 +61,9 @@ def test_every_place_is_well_formed_and_either_ours_or_anothers() -> None:
         assert re.fullmatch(r"[0-9a-f]{8}", place.digest), place
         assert re.fullmatch(r"[\w/-]+", place.page), place
         assert re.fullmatch(r"[\w-]*", place.section), place
-    assert ours & set(theirs) == set()
+    assert {(place.revision, place.digest) for place in ours} & {
+        (place.revision, place.digest) for place in theirs
+    } == set()
     ordinals = Counter((p.revision, p.page, p.section, p.ordinal) for p in (*ours, *theirs))
     assert [where for where, count in ordinals.items() if count > 1] == []
 
