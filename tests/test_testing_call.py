@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("carrier", CARRIERS)]
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 QUESTION = {"role": "user", "content": {"type": "text", "text": "What is the capital of France?"}}
 SAMPLED = {"role": "assistant", "content": {"type": "text", "text": "Paris"}, "model": "m"}
-EVERYTHING = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
+EVERYTHING: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 TOKEN = {"progressToken": "t"}
 
 
@@ -166,7 +166,7 @@ async def test_a_retry_brings_the_state_back_as_it_was(carrier: str) -> None:
 async def test_only_what_the_client_declared_may_be_asked(carrier: str) -> None:
     async with reach(Server([interview]), carrier) as peer:
         modern = await peer.modern("tools/call", {"name": "interview"})
-        forms_only = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+        forms_only: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
         said = await play_rounds(peer, {"name": "interview", "_meta": forms_only})
         session = await peer.open_session()
         [log, handshake] = (await peer.post(request("tools/call", {"name": "interview"}), session)).messages

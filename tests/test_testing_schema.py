@@ -18,7 +18,7 @@ import pytest
 from raw_mcp import initialize, modern_request, reach, request
 from test_testing_http_sse import connected
 
-from transports.testing import Progress, ReceivedRequest, Server, Tool, echo_headers
+from transports.testing import Handler, Progress, ReceivedRequest, Server, Tool, echo_headers
 
 SPEC = os.environ.get("MCP_SPEC_DIR")
 
@@ -70,7 +70,7 @@ def fails(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
 
 
 SCHEMA = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
-TOOLS = [echo_headers, steps, fails, Tool(echo_headers, name="mirrored", input_schema=SCHEMA)]
+TOOLS: list[Tool | Handler] = [echo_headers, steps, fails, Tool(echo_headers, name="mirrored", input_schema=SCHEMA)]
 
 
 def requests() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -131,11 +131,27 @@ class Answer:
 
         return self._evolve(body=body)
 
-    def _evolve(self, *, headers: Mapping[str, str] | None = None, body: Body | None = None) -> Self:
-        """A changed copy.  A body of known length goes on announcing that length, also when it comes in
-        pieces."""
+    def cut_after(self, events: int, *, politely: bool = False) -> Self:
+        """This answer, but only the first ``events`` events of it: then the connection is cut or, ``politely``, the
+        response ends as if that were all.  An answer that is no event stream counts as one event."""
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            async with aclosing(self.chunks()) as chunks:
+                for _ in range(events):
+                    if chunk := await anext(chunks, b""):
+                        yield chunk
+            if not politely:
+                raise Disconnect
+
+        return self._evolve(body=body, sized=False)
+
+    def _evolve(
+        self, *, headers: Mapping[str, str] | None = None, body: Body | None = None, sized: bool = True
+    ) -> Self:
+        """A changed copy.  A body of known length goes on announcing that length, also when it comes in pieces,
+        unless it is no longer ``sized``."""
         pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
         pairs += (headers or {}).items()
-        if body is not None and isinstance(self.body, bytes):
+        if sized and body is not None and isinstance(self.body, bytes):
             pairs.append(("content-length", str(len(self.body))))
         return evolve(self, headers=tuple(pairs), body=self.body if body is None else body)

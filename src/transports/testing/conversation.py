@@ -24,6 +24,9 @@ from .answers import Message
 
 Work: TypeAlias = Coroutine[Any, Any, Message | None]
 
+Background: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+"""Starts a task for work that outlives its reader: the ``start_soon`` of a task group."""
+
 
 @frozen
 class _Said:

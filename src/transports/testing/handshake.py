@@ -7,19 +7,25 @@ its protocol version should learn it here.  (basic/transports, Session Managemen
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 
 from .answers import Answer
 from .call import Call
+from .conversation import Background
 from .dispatch import Dispatcher
+from .outbox import event_stream
+from .recording import Recordings
 from .refusals import INVALID_REQUEST, METHOD_NOT_FOUND, Refusal, check_accept
 from .requests import ReceivedRequest, as_object
 from .sessions import Session, Sessions
 from .tools import Handler
 
 REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
+PRIMED = ("2025-11-25",)
+"""The revisions whose resumable streams begin with an event that only has an id."""
 UNVERSIONED = "2025-03-26"
 """The revision that does not know the ``MCP-Protocol-Version`` header."""
 
@@ -91,6 +97,8 @@ def take_note(session: Session, request: ReceivedRequest) -> None:
     """Take in a notification, or the answer to a question."""
     if request.rpc_method == "notifications/initialized":
         session.initialized = True
+    elif request.rpc_method == "notifications/cancelled":
+        session.cancel(request.params.get("requestId"))
     elif request.rpc_method is None:
         session.questions.answered(as_object(request.json))
 
@@ -101,34 +109,63 @@ class HandshakeEra:
 
     handshake: Handshake
     keeps_sessions: bool
+    resumable: bool
+    retry: int | None
     sessions: Sessions = field(factory=Sessions)
 
-    async def answer(self, request: ReceivedRequest) -> Answer:
+    async def answer(self, request: ReceivedRequest, background: Background | None) -> Answer:
         """Answer a POST, GET or DELETE to the MCP endpoint."""
         if request.method == "POST":
-            return await self._post(request)
+            return await self._post(request, background)
         if not self.keeps_sessions:
             return Answer(405, {"allow": "POST"})
         session = self._session(request)
         if request.method == "GET":
             check_accept(request, "text/event-stream")
-            return Answer.stream(session.outbox.events)
+            return self._listen(session, request)
         self.sessions.end(session.id)
         return Answer(204)
 
-    async def _post(self, request: ReceivedRequest) -> Answer:
+    def _listen(self, session: Session, request: ReceivedRequest) -> Answer:
+        """Answer a GET: with the session's own stream, or with the rest of one that broke off."""
+        if session.recordings is None:
+            return Answer.stream(partial(event_stream, session.outbox.open()))
+        if "last-event-id" in request.headers:
+            return session.recordings.rest(request)
+        recording = session.recordings.start(session.outbox.open, primed=session.revision in PRIMED)
+        return recording.answer(request)
+
+    async def _post(self, request: ReceivedRequest, background: Background | None) -> Answer:
         check_message(request)
         if request.rpc_method == "initialize":
             return await self._initialize(request)
         session = self._session(request)
         if is_request(request):
             handler = self.handshake.handler(session, request)
-            return await self.handshake.dispatcher.answer(handler, request, InSession(session))
+            if session.recordings is None:
+                return await self.handshake.dispatcher.answer(handler, request, InSession(session))
+            return self._record(session.recordings, session, handler, request, background)
         take_note(session, request)
         return Answer(202)
 
+    def _record(
+        self,
+        recordings: Recordings,
+        session: Session,
+        handler: Handler,
+        request: ReceivedRequest,
+        background: Background | None,
+    ) -> Answer:
+        """Answer a request with a stream that can be taken up again."""
+        conversation = self.handshake.dispatcher.converse(handler, request, InSession(session))
+        recording = recordings.start(lambda: conversation.next, primed=session.revision in PRIMED)
+        if background is not None:
+            recording.record_in(background, session.start(request))
+        return recording.answer(request)
+
     async def _initialize(self, request: ReceivedRequest) -> Answer:
-        session = self.sessions.open() if self.keeps_sessions else Session("")
+        recordings = Recordings(self.retry) if self.resumable else None
+        session = self.sessions.open(request, recordings) if self.keeps_sessions else Session("")
         handler = self.handshake.handler(session, request)
         answer = await self.handshake.dispatcher.answer(handler, request, InSession(session))
         return answer.with_headers({"mcp-session-id": session.id}) if self.keeps_sessions else answer
@@ -138,7 +175,7 @@ class HandshakeEra:
         if version is not None and version not in self.handshake.supported:
             raise Refusal(400, INVALID_REQUEST, "Unsupported protocol version")
         if not self.keeps_sessions:
-            return Session("", version, initialized=True)
+            return Session("", revision=version, initialized=True)
         if "mcp-session-id" not in request.headers:
             raise Refusal(400, INVALID_REQUEST, "Mcp-Session-Id is missing")
         session = self.sessions.get(request.headers["mcp-session-id"])

@@ -8,28 +8,22 @@ done before the POST is answered, which the transport allows and a client can ha
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeAlias
 
 import anyio
 from attrs import field, frozen
 
 from .answers import Answer, Disconnect
+from .conversation import Background
 from .handshake import Handshake, InSession, check_message, is_request, take_note
+from .outbox import event_stream
 from .refusals import INVALID_REQUEST, Refusal, error_response
 from .requests import ReceivedRequest
 from .sessions import Session, Sessions
 
 REVISIONS = ("2024-11-05",)
-
-Background: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-"""Starts a task: the ``start_soon`` of a task group."""
-
-
-def _no_work() -> dict[tuple[str, Any], anyio.CancelScope]:
-    return {}
 
 
 @frozen
@@ -39,18 +33,17 @@ class HttpSse:
     handshake: Handshake
     messages_path: str
     sessions: Sessions = field(factory=Sessions)
-    _working: dict[tuple[str, Any], anyio.CancelScope] = field(factory=_no_work)
 
     def listen(self, request: ReceivedRequest) -> Answer:
         """Answer the GET that opens the stream."""
         if request.method != "GET":
             return Answer(405, {"allow": "GET"})
-        return Answer.stream(partial(self._stream, self.sessions.open()))
+        return Answer.stream(partial(self._stream, self.sessions.open(request)))
 
     async def _stream(self, session: Session) -> AsyncGenerator[bytes, None]:
         try:
             yield f"event: endpoint\ndata: {self.messages_path}?session_id={session.id}\n\n".encode()
-            async with aclosing(session.outbox.events()) as events:
+            async with aclosing(event_stream(session.outbox.open())) as events:
                 async for event in events:
                     yield event
         finally:
@@ -64,11 +57,8 @@ class HttpSse:
         if session is None:
             raise Refusal(404, INVALID_REQUEST, "There is no such session")
         check_message(request)
-        if request.rpc_method == "notifications/cancelled":
-            self._cancel(session, request.params.get("requestId"))
         if is_request(request):
-            scope = self._working[session.id, request.rpc_id] = anyio.CancelScope()
-            work = partial(self._work, session, request, scope)
+            work = partial(self._work, session, request, session.start(request))
             await work() if background is None else background(work)
         else:
             take_note(session, request)
@@ -87,9 +77,4 @@ class HttpSse:
                 session.outbox.put(error_response(request.rpc_id, refusal.code, str(refusal)))
             except Disconnect:
                 session.outbox.end(cut=True)
-        self._working.pop((session.id, request.rpc_id), None)
-
-    def _cancel(self, session: Session, request_id: Any) -> None:
-        """Stop the work on a request; it is not answered (basic/utilities/cancellation, 2024-11-05)."""
-        if scope := self._working.pop((session.id, request_id), None):
-            scope.cancel()
+        session.working.pop(request.rpc_id, None)

@@ -21,6 +21,7 @@ from .dispatch import Dispatcher
 from .refusals import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal
 from .requests import ReceivedRequest, as_object
 from .rounds import Rounds
+from .subscriptions import Subscriptions
 from .tools import Handler
 
 HEADER_MISMATCH = -32020
@@ -50,6 +51,7 @@ class ModernEra:
     supported: tuple[str, ...]
     ttl_ms: int
     cache_scope: str
+    subscriptions: Subscriptions = field(factory=Subscriptions, init=False)
     _rounds: Rounds = field(factory=Rounds, init=False)
 
     async def answer(self, request: ReceivedRequest) -> Answer:
@@ -61,6 +63,8 @@ class ModernEra:
             return Answer(202)
         self._check_version(request)
         _check_repeated(request, "mcp-method", request.rpc_method)
+        if request.rpc_method == "subscriptions/listen":
+            return self.subscriptions.listen(request, self.dispatcher.description["capabilities"])
         handler = self._handler(request)
         if parameter := NAMED_BY.get(request.rpc_method or ""):
             _check_repeated(request, "mcp-name", request.params.get(parameter))

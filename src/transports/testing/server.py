@@ -18,15 +18,17 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
+import anyio.lowlevel
 from attrs import define
 
 from mcpcore.errors import RpcError
 
 from . import handshake, http_sse, modern
 from .answers import Answer, Message
+from .conversation import Background
 from .dispatch import Dispatcher
 from .handshake import Handshake, HandshakeEra
-from .http_sse import Background, HttpSse
+from .http_sse import HttpSse
 from .journal import Journal
 from .modern import ModernEra
 from .refusals import Refusal, check_accept, check_content, error_response
@@ -83,6 +85,9 @@ class Server:
     :param page_size: how many tools a page of ``tools/list`` has; None puts all on one.
     :param stream_always: answer every request with an event stream, also where one JSON object would do.
     :param sessions: whether the handshake era assigns session ids.
+    :param resumable: whether a client of the handshake era can take up an event stream where it broke off; every
+        answer but that to ``initialize`` is then such a stream.
+    :param retry: how long such a client is told to wait before it does, in milliseconds; None tells it nothing.
     :param ttl_ms: the modern era's hint for how long a list stays fresh, in milliseconds.
     :param cache_scope: the modern era's hint for who may share a list: ``private`` or ``public``.
     :param instructions: what the server says about its use; None for nothing.
@@ -103,6 +108,8 @@ class Server:
         page_size: int | None = None,
         stream_always: bool = False,
         sessions: bool = True,
+        resumable: bool = False,
+        retry: int | None = None,
         ttl_ms: int = 0,
         cache_scope: str = "private",
         instructions: str | None = None,
@@ -129,7 +136,7 @@ class Server:
             self._modern = ModernEra(self._dispatcher, supported, ttl_ms, cache_scope)
         if spoken.intersection(handshake.REVISIONS):
             supported = tuple(r for r in handshake.REVISIONS if r in spoken)
-            self._handshake = HandshakeEra(Handshake(self._dispatcher, supported), sessions)
+            self._handshake = HandshakeEra(Handshake(self._dispatcher, supported), sessions, resumable, retry)
         if spoken.intersection(http_sse.REVISIONS):
             self._http_sse = HttpSse(Handshake(self._dispatcher, http_sse.REVISIONS), self.messages_path)
 
@@ -184,6 +191,21 @@ class Server:
         """
         self._steps.append(_Step(match, script, times))
 
+    def cut_after(
+        self, events: int, match: Match = "tools/call", *, times: int | None = 1, politely: bool = False
+    ) -> None:
+        """Send only the first ``events`` events of the next answer that ``match`` means, then cut the connection.
+
+        An event that only has an id counts too.
+
+        :param politely: end the response properly instead, as a server may that wants to be polled.
+        """
+
+        async def cut(request: ReceivedRequest, forward: Forward) -> Answer:
+            return (await forward(request)).cut_after(events, politely=politely)
+
+        self.script(match, cut, times=times)
+
     def assert_script_played(self) -> None:
         """Every line of the script that was to happen a number of times has done so."""
         waiting = [step for step in self._steps if step.left]
@@ -201,6 +223,32 @@ class Server:
         session."""
         for sessions in self._all_sessions():
             sessions.broadcast(message)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None = None, *, to: Match = None) -> None:
+        """Send a notification to whoever listens.
+
+        In the modern era that is every ``subscriptions/listen`` stream that asked for such; in a session of the
+        handshake era, and over HTTP with SSE, the listening stream or the next to be opened.  Of a resource that
+        changed only those hear who subscribed to it.  The readers get a turn before this returns.
+
+        :param to: the request that opened the stream or session is one of these, see :data:`Match`.
+        """
+        for sessions in self._all_sessions():
+            sessions.notify(method, params, to)
+        if self._modern is not None:
+            self._modern.subscriptions.notify(method, params or {}, to)
+        await anyio.lowlevel.checkpoint()
+
+    def end_subscriptions(self, *, cut: bool = False) -> None:
+        """End every ``subscriptions/listen`` stream with its result or, if ``cut``, by cutting the connection."""
+        if self._modern is not None:
+            self._modern.subscriptions.end(self._modern.finish, cut=cut)
+
+    def hang_up(self, *, cut: bool = False) -> None:
+        """End the listening streams of all sessions, properly or by cutting the connection.  In the handshake era the
+        sessions stay; over HTTP with SSE a session ends with its stream."""
+        for sessions in self._all_sessions():
+            sessions.hang_up(cut=cut)
 
     def _all_sessions(self) -> Iterator[Sessions]:
         return (era.sessions for era in (self._handshake, self._http_sse) if era is not None)
@@ -261,7 +309,7 @@ class Server:
             if self._modern and (not self._handshake or _is_modern(request)):
                 return await self._modern.answer(request)
         if self._handshake and request.method in ("POST", "GET", "DELETE"):
-            return await self._handshake.answer(request)
+            return await self._handshake.answer(request, background)
         return Answer(405, {"allow": "POST"})
 
 

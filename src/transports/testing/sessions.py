@@ -1,52 +1,23 @@
-"""What a handshake leaves behind: sessions, and the messages that wait for their streams."""
+"""What a handshake leaves behind: sessions, and what each of them knows of its client."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
 import anyio
 from attrs import define, field
 
-from .answers import Disconnect, Message, message_event
+from .answers import Message
 from .asking import Asking
+from .outbox import Outbox
+from .recording import Recordings
+from .requests import Match, ReceivedRequest, matches
 
 
-@define(eq=False)
-class Outbox:
-    """Messages that wait for an event stream to carry them.
-
-    Whoever puts a message never waits, and needs no task of its own; the stream's reader does the waiting.
-    """
-
-    _messages: deque[Message] = field(factory=deque[Message], init=False)
-    _changed: anyio.Event = field(factory=anyio.Event, init=False)
-    _ended: bool = field(default=False, init=False)
-    _cut: bool = field(default=False, init=False)
-
-    def put(self, message: Message) -> None:
-        """Send ``message`` as soon as there is a reader."""
-        self._messages.append(message)
-        self._changed.set()
-
-    def end(self, *, cut: bool = False) -> None:
-        """End the stream once everything is sent: properly, or by cutting the connection."""
-        self._ended, self._cut = True, cut
-        self._changed.set()
-
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The messages as events, as they come, until the end."""
-        while True:
-            while self._messages:
-                yield message_event(self._messages.popleft())
-            if self._cut:
-                raise Disconnect
-            if self._ended:
-                return
-            self._changed = anyio.Event()
-            await self._changed.wait()
+def _no_work() -> dict[Any, anyio.CancelScope]:
+    return {}
 
 
 @define(eq=False)
@@ -54,21 +25,46 @@ class Session:
     """One client's session.
 
     :ivar id: what names it: in ``Mcp-Session-Id``, or in the query of a legacy message URL.
+    :ivar opened_by: the request that opened it; None for what stands in where there are no sessions.
     :ivar revision: the revision settled by ``initialize``; None before.
+    :ivar recordings: its event streams, if they can be taken up again.
     :ivar initialized: whether ``notifications/initialized`` has arrived.
     :ivar capabilities: what the client declared.
     :ivar log_level: the lowest level of log messages that it wants.
+    :ivar subscribed: the resources that it wants to hear of.
     :ivar questions: what it was asked and has not answered yet.
+    :ivar working: what can stop the work on its requests, by their ids, where work outlives a response.
     :ivar outbox: the messages for its listening stream.
     """
 
     id: str
+    opened_by: ReceivedRequest | None = None
     revision: str | None = None
+    initialized: bool = False
+    recordings: Recordings | None = None
     capabilities: Message = field(factory=dict[str, Any], init=False)
     log_level: str = field(default="debug", init=False)
+    subscribed: set[str] = field(factory=set[str], init=False)
     questions: Asking = field(factory=Asking, init=False)
-    initialized: bool = False
+    working: dict[Any, anyio.CancelScope] = field(factory=_no_work, init=False)
     outbox: Outbox = field(factory=Outbox, init=False)
+
+    def start(self, request: ReceivedRequest) -> anyio.CancelScope:
+        """The scope for work on ``request`` that :meth:`cancel` can stop."""
+        scope = self.working[request.rpc_id] = anyio.CancelScope()
+        return scope
+
+    def cancel(self, request_id: Any) -> None:
+        """Stop the work on a request; it is not answered (basic/utilities/cancellation, 2025-11-25)."""
+        if scope := self.working.pop(request_id, None):
+            scope.cancel()
+
+    def notify(self, method: str, params: Mapping[str, Any] | None) -> None:
+        """Send a notification, if this client is to hear of such things."""
+        hears = method != "notifications/resources/updated" or (params or {}).get("uri") in self.subscribed
+        if self.initialized and hears:
+            carried = {} if params is None else {"params": dict(params)}
+            self.outbox.put({"jsonrpc": "2.0", "method": method, **carried})
 
 
 @define(eq=False)
@@ -78,9 +74,9 @@ class Sessions:
     _by_id: dict[str, Session] = field(factory=dict[str, Session], init=False)
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
 
-    def open(self) -> Session:
+    def open(self, request: ReceivedRequest, recordings: Recordings | None = None) -> Session:
         """A new session."""
-        session = Session(f"session-{next(self._numbers)}")
+        session = Session(f"session-{next(self._numbers)}", request, recordings=recordings)
         self._by_id[session.id] = session
         return session
 
@@ -102,3 +98,14 @@ class Sessions:
         """Put ``message`` into every outbox."""
         for session in self._by_id.values():
             session.outbox.put(message)
+
+    def notify(self, method: str, params: Mapping[str, Any] | None, to: Match) -> None:
+        """Send a notification to the sessions whose first request ``to`` means."""
+        for session in self._by_id.values():
+            if session.opened_by is not None and matches(to, session.opened_by):
+                session.notify(method, params)
+
+    def hang_up(self, *, cut: bool) -> None:
+        """End every listening stream; the sessions stay."""
+        for session in self._by_id.values():
+            session.outbox.hang_up(cut=cut)
