@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -58,6 +59,11 @@ def test_the_table_of_these_tests_has_every_type() -> None:
     public = [getattr(mcpcore, name) for name in mcpcore.__all__]
     types = {value for value in public if isinstance(value, type) and issubclass(value, WireObject)}
     assert types == {type(full) for full in FULL}
+
+
+def test_the_documentation_names_every_type() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "types.md").read_text(encoding="utf-8")
+    assert [type(full).__name__ for full in FULL if f"`{type(full).__name__}`" not in page] == []
 
 
 @EACH
