@@ -87,7 +87,7 @@ def page_statements(page: str, source: str) -> list[Statement]:
     """Every statement of one page."""
     blocks = list(_html_blocks(source) if "tsd-" in source else _markdown_blocks(source))
     counts: Counter[str] = Counter()
-    found = []
+    found: list[Statement] = []
     for section, text in _normative(blocks):
         counts[section] += 1
         levels = tuple(dict.fromkeys(_LEVEL.findall(text)))
@@ -182,6 +182,8 @@ def _complaints(specification: Path) -> Iterator[str]:
 
 def main() -> None:
     """Say what was forgotten; exit with 1 if anything was."""
+    if len(sys.argv) != 2:
+        sys.exit("say in which folder the revisions of the specification are: python docs/spec_statements.py PATH")
     complaints = list(_complaints(Path(sys.argv[1])))
     sys.stdout.write("".join(f"{complaint}\n" for complaint in complaints))
     sys.exit(bool(complaints))
