@@ -225,6 +225,7 @@ LAYERS = (
         "types.sampling",
         "types.tasks",
         "types.tool_formats",
+        "types.subscriptions",
         "types.tools",
         "types.wire",
         "rules.parameter_headers",
@@ -255,7 +256,7 @@ LAYERS = (
         "machines.modern",
         "machines.negotiation",
     },
-    {"verbs.asking", "verbs.cached_requests", "verbs.rpc", "verbs.listing", "verbs.tools"},
+    {"verbs.asking", "verbs.cached_requests", "verbs.rpc", "verbs.listening", "verbs.listing", "verbs.tools"},
     {"operation", "client"},
 )
 MODULES = set().union(*LAYERS)

@@ -101,6 +101,15 @@ if TYPE_CHECKING:
         SamplingMessage,
         ToolChoice,
     )
+    from mcpcore.types.subscriptions import (
+        Acknowledged,
+        ListChanged,
+        OtherNotification,
+        Reopened,
+        ResourceUpdated,
+        StreamEvent,
+        SubscriptionFilter,
+    )
     from mcpcore.types.tasks import DetailedTask, Task, TaskStatus
     from mcpcore.types.tool_formats import to_anthropic, to_openai
     from mcpcore.types.tools import CallToolResult, Tool, ToolAnnotations
@@ -109,6 +118,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY_HAND",
+    "Acknowledged",
     "Annotations",
     "AudioContent",
     "BlobResourceContents",
@@ -150,6 +160,7 @@ __all__ = [
     "InputRequiredError",
     "LimitExceeded",
     "Limits",
+    "ListChanged",
     "LocalProtocolError",
     "LogLevel",
     "LogMessage",
@@ -158,6 +169,7 @@ __all__ = [
     "ModelPreferences",
     "NotSentError",
     "Operation",
+    "OtherNotification",
     "Progress",
     "Prompt",
     "PromptArgument",
@@ -167,6 +179,7 @@ __all__ = [
     "ReceiveData",
     "RedirectError",
     "RemoteProtocolError",
+    "Reopened",
     "RequestContext",
     "RequestKind",
     "ResolveHeaders",
@@ -176,6 +189,7 @@ __all__ = [
     "ResourceLink",
     "ResourceTemplate",
     "ResourceTemplateReference",
+    "ResourceUpdated",
     "Role",
     "Root",
     "RpcError",
@@ -191,6 +205,8 @@ __all__ = [
     "StoreGet",
     "StorePut",
     "StoredEntry",
+    "StreamEvent",
+    "SubscriptionFilter",
     "Task",
     "TaskStatus",
     "TextContent",
@@ -335,6 +351,15 @@ _MODULES = {
     "types.tool_formats": (
         "to_anthropic",
         "to_openai",
+    ),
+    "types.subscriptions": (
+        "Acknowledged",
+        "ListChanged",
+        "OtherNotification",
+        "Reopened",
+        "ResourceUpdated",
+        "StreamEvent",
+        "SubscriptionFilter",
     ),
     "types.tools": (
         "CallToolResult",

@@ -29,7 +29,9 @@ from mcpcore.state.call import Call
 from mcpcore.state.client_state import Caching, ClientState, Redirects, Transport, Verdict
 from mcpcore.state.partitions import Discovery, Partitions
 from mcpcore.state.places import Places
+from mcpcore.types.subscriptions import SubscriptionFilter
 from mcpcore.verbs import rpc
+from mcpcore.verbs.listening import LISTEN, listen
 from mcpcore.verbs.tools import call_tool, list_tools
 from mcpcore.version import __version__
 
@@ -85,6 +87,8 @@ class Client:
         those others have, too.
     :param handlers: what the client offers its server: to ask a person or a model, say.
     :param extensions: which extensions of the protocol the client speaks.
+    :param jitter: draws a number from 0 to 1, by which pauses before a next try differ between clients; without one
+        they do not.
     :raises ConfigurationError: if the configuration can never work.
     """
 
@@ -110,6 +114,7 @@ class Client:
         shared_store: bool = False,
         handlers: Handlers | None = None,
         extensions: Iterable[Extension] = (),
+        jitter: Callable[[], float] | None = None,
     ) -> None:
         endpoint = Endpoint.parse(url)
         try:
@@ -142,6 +147,7 @@ class Client:
             client_info=_client_info(client_info),
             handlers=handlers or Handlers(),
             extensions=known,
+            jitter=jitter or _no_jitter,
             pinned=pinned,
             opaque_identity=opaque_identity,
             caching=caching,
@@ -239,6 +245,28 @@ class Client:
         call = self._call(context)
         return Operation(method, call, rpc.notify(call, self._public(method), dict(params or {})))
 
+    def listen(
+        self,
+        *,
+        tools: bool = False,
+        prompts: bool = False,
+        resources: bool = False,
+        uris: Iterable[str] = (),
+        context: CallContext = _NOBODY,
+    ) -> Operation[None]:
+        """Listen to what the server has to tell (2026-07-28, "Subscriptions").
+
+        The operation hands out what it hears, by :class:`~mcpcore.commands.Emit`: an
+        :class:`~mcpcore.types.subscriptions.Acknowledged` first, and then each event, as it comes.  It is over when the
+        server ends the stream in order.
+
+        :param tools: whether to be told that the list of tools has changed, as ``prompts`` and ``resources`` of theirs.
+        :param uris: the resources to be told of.
+        """
+        call = self._call(context)
+        wanted = SubscriptionFilter(tools=tools, prompts=prompts, resources=resources, uris=uris)
+        return Operation(LISTEN, call, listen(call, wanted))
+
     def statistics(self) -> Statistics:
         """What the client holds and has done, in numbers."""
         return self._state.statistics()
@@ -311,6 +339,10 @@ def _extensions(extensions: Iterable[Extension]) -> Mapping[str, Extension]:
         if not prefix or not rest:
             raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
     return named
+
+
+def _no_jitter() -> float:
+    return 1.0
 
 
 def _no_time() -> float:

@@ -10,6 +10,7 @@ from .config import ServerConfig
 from .driver import ProgressTimeout
 from .engines.base import Engine, Response
 from .forwarding import ForwardPolicy, forwardable_headers
+from .listening import Subscription
 from .observer import ExchangeSummary
 from .run import Run, Skipped, open_run
 
@@ -24,6 +25,7 @@ __all__ = [
     "Run",
     "ServerConfig",
     "Skipped",
+    "Subscription",
     "connect",
     "forwardable_headers",
     "open_run",

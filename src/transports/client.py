@@ -10,6 +10,7 @@ One that may speak HTTP+SSE has a task for each event stream, so it must be left
 from __future__ import annotations
 
 import logging
+import random
 from contextvars import copy_context
 from enum import Enum
 from functools import partial
@@ -23,6 +24,7 @@ from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
 
 from .config import core_client, server_config
 from .driver import Driver, ProgressTimeout, Readers
+from .listening import Subscription
 from .side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -81,13 +83,17 @@ class _Hub:
     is_open: bool = False
 
     async def run(self, operation: Operation[T], timeout: Timeout) -> T:
+        return await self.ready().run(operation, self.timeout if timeout is UNSET else timeout)
+
+    def ready(self) -> Driver:
+        """The driver, of a client that is open."""
         if not self.is_open:
             raise LocalProtocolError(
                 "the client is not open; use it within 'async with connect(...) as client'", server=self.core.server
             )
         # Of a caller's own client it may become visible only now, when it has been given a hook.
         self.core.opaque_identity = self.driver.engine.carries_identity
-        return await self.driver.run(operation, self.timeout if timeout is UNSET else timeout)
+        return self.driver
 
 
 def _progress_handler(
@@ -157,6 +163,30 @@ class _Verbs:
             name, arguments, context=context or self._context, on_progress=_progress_handler(on_progress, timeout)
         )
         return await self._hub.run(operation, timeout)
+
+    def listen(
+        self,
+        *,
+        tools: bool = False,
+        prompts: bool = False,
+        resources: bool = False,
+        uris: Iterable[str] = (),
+        context: CallContext | None = None,
+        timeout: float | Literal[Unset.UNSET] | None = UNSET,
+    ) -> Subscription:
+        """Listen to what the server has to tell, as ``async with client.listen(tools=True) as events``.
+
+        What the server asks on that stream is answered by the handlers, in this context.
+
+        :param tools: whether to be told that the list of tools has changed, as ``prompts`` and ``resources`` of theirs.
+        :param uris: the resources to be told of.
+        :param timeout: how many seconds it may take to open the stream.
+        :returns: what to enter; iterating over it gives each event, as it comes.
+        """
+        operation = self._hub.core.listen(
+            tools=tools, prompts=prompts, resources=resources, uris=uris, context=context or self._context
+        )
+        return Subscription(self._hub.ready(), operation, self._hub.timeout if timeout is UNSET else timeout)
 
     async def ping(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> None:
         """See whether the server answers this identity; in revision 2026-07-28 by ``server/discover``.
@@ -375,6 +405,7 @@ def connect(
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
         clock=anyio.current_time,
+        jitter=random.random,
         shared_store=store is not None,
     )
     sealed = None if store is None or digest_key is None else _sealed(store, digest_key, bounds)

@@ -23,7 +23,7 @@ from mcpcore.codecs.challenges import parse_challenges
 from mcpcore.codecs.header_fields import media_type, parse_retry_after
 from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
 from mcpcore.codecs.sse import SSEParser
-from mcpcore.errors import LimitExceeded, McpError, RemoteProtocolError
+from mcpcore.errors import LimitExceeded, McpError, RemoteProtocolError, TransportError
 from mcpcore.rules.transitions import EXCHANGE, ExchangeEvent, ExchangeState, advance
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ class Exchange:
             return ExchangeEvent.EMPTY_HEAD
         if kind == _EVENT_STREAM:
             return ExchangeEvent.STREAM_HEAD
-        if kind in (_JSON, "") and not self.listens and status != 202:
+        may_answer = self.request_id is not None or not self.listens
+        if kind in (_JSON, "") and may_answer and status != 202:
             return ExchangeEvent.JSON_HEAD
         return ExchangeEvent.FAILURE
 
@@ -211,7 +212,13 @@ class Exchange:
         self.is_open = False
         before = self.state
         if before is ExchangeState.STREAM:
-            self._break_off(RemoteProtocolError("the event stream ended before the answer"), ExchangeEvent.END)
+            # Who listens knows that a stream may end; who asked was promised an answer.
+            self._break_off(
+                TransportError("the server dropped the event stream")
+                if self.listens
+                else RemoteProtocolError("the event stream ended before the answer"),
+                ExchangeEvent.END,
+            )
             return
         self._advance(ExchangeEvent.END)
         if before is ExchangeState.JSON:

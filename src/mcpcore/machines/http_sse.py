@@ -135,6 +135,17 @@ class EventStream:
         """
         return self._mailboxes.expect(request_id)
 
+    def listen(self) -> Mailbox:
+        """A mailbox for what belongs to no request.
+
+        :raises McpError: if the stream has ended.
+        """
+        return self._mailboxes.listen()
+
+    def stop_listening(self, mailbox: Mailbox) -> None:
+        """Remove such a mailbox."""
+        self._mailboxes.stop_listening(mailbox)
+
     def forget(self, request_id: int | str) -> None:
         """Remove a mailbox."""
         self._mailboxes.forget(request_id)

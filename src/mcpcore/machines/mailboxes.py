@@ -21,7 +21,7 @@ from attrs import define, field
 from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response
 from mcpcore.codecs.shapes import is_integer
 from mcpcore.commands import WaitFor
-from mcpcore.errors import McpError
+from mcpcore.errors import LimitExceeded, McpError
 from mcpcore.rules.freshness import Change
 from mcpcore.signals import Signal
 from mcpcore.statistics import Counters
@@ -105,6 +105,7 @@ class Mailboxes:
     failure: McpError | None = field(default=None, init=False)
     _last_words: McpError | None = field(default=None, init=False, repr=False)
     _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
+    _listeners: list[Mailbox] = field(factory=list[Mailbox], init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self._mailboxes)
@@ -124,6 +125,21 @@ class Mailboxes:
         mailbox = self._mailboxes.pop(request_id, None)
         if mailbox is not None and mailbox.is_full:
             self._make_room()
+
+    def listen(self) -> Mailbox:
+        """A mailbox for what belongs to no request.
+
+        :raises McpError: if the stream has ended.
+        """
+        if self.failure is not None:
+            raise again(self.failure)
+        mailbox = Mailbox(self._capacity, self._make_room)
+        self._listeners.append(mailbox)
+        return mailbox
+
+    def stop_listening(self, mailbox: Mailbox) -> None:
+        """Remove such a mailbox; what is still in it is for nobody."""
+        self._listeners.remove(mailbox)
 
     def sort(self) -> None:
         """Leave what has arrived where it belongs, until that is done, a mailbox is full, or the stream has ended.
@@ -151,7 +167,7 @@ class Mailboxes:
         self.failure = error.with_traceback(None)
         self._on_end()
         self.closed.raise_()
-        for mailbox in self._mailboxes.values():
+        for mailbox in (*self._mailboxes.values(), *self._listeners):
             mailbox.put(again(error))
 
     def _leave(self, message: Message) -> None:
@@ -168,8 +184,10 @@ class Mailboxes:
         match message:
             case Response() | ErrorResponse():
                 return self._mailboxes.get(message.id) if message.id is not None else None
-            case Request() | Notification(method="notifications/message"):
-                # What the server asks and logs is handled by the call that has waited longest.
+            case Request():
+                # What the server asks is handled by the call that has waited longest, else by who listens.
+                return next(iter((*self._mailboxes.values(), *self._listeners)), None)
+            case Notification(method="notifications/message"):
                 return next(iter(self._mailboxes.values()), None)
             case _:
                 token = message.params.get("progressToken")
@@ -178,10 +196,19 @@ class Mailboxes:
     def _take_note(self, message: Message) -> None:
         """Handle a message that no call waits for: it may tell of a change, else it is ignored."""
         change = Change.from_notification(message) if isinstance(message, Notification) else None
-        if change is None:
-            self._counters.ignored_messages += 1
-        else:
+        if change is not None:
             self._on_change(change)
+        elif not self._listeners:
+            self._counters.ignored_messages += 1
+        for listener in self._listeners:
+            self._tell(listener, message)
+
+    def _tell(self, listener: Mailbox, message: Message) -> None:
+        """Leave a message for one who listens, and who must not hold up the calls that share the stream."""
+        if len(listener) < self._capacity:
+            listener.put(message)
+        elif len(listener) == self._capacity:
+            listener.put(LimitExceeded("too much waits for one who listens", limit="mailbox_messages"))
 
     def _make_room(self) -> None:
         """Go on, now that the one full mailbox has room: first with what is here, then the reader with the rest."""

@@ -68,6 +68,7 @@ def modern_request(
         rpc_name=name,
         request_id=request_id,
         revision=revision,
+        is_stream=kind is RequestKind.LISTEN,
     )
 
 

@@ -47,7 +47,7 @@ from mcpcore.types.progress import Progress
 from mcpcore.types.wire import optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
@@ -240,25 +240,51 @@ def _read(
         exchange.receive_head(status, headers)
         if exchange.listens and exchange.is_stream:
             return
-        asker = _in_its_session(outbound, exchange)
+    except McpError:
+        yield _CLOSE
+        raise
+    asker = _in_its_session(outbound, exchange)
+    yield from read_messages(
+        exchange,
+        take=lambda message: handle_message(call, asker, message),
+        resume=lambda: _resume(call, outbound, exchange),
+    )
+    if not outbound.answered_elsewhere:
+        call.forget(outbound)
+    yield from drain(exchange)
+
+
+def read_messages(
+    exchange: Exchange,
+    take: Callable[[Notification | Request], Flow[None]],
+    resume: Callable[[], Flow[None]] | None = None,
+) -> Flow[None]:
+    """Read a response until all that matters has been received.
+
+    :param take: handles what comes before the answer.
+    :param resume: takes up an event stream that broke off, if that may be done.
+    """
+    try:
         while (message := exchange.next_message()) is not None or not exchange.over:
             if message is not None:
-                yield from handle_message(call, asker, message)
-            elif exchange.is_interrupted:
-                yield from resume(call, outbound, exchange)
+                yield from take(message)
+            elif exchange.is_interrupted and resume is not None:
+                yield from resume()
             else:
-                yield from receive_more(exchange)
+                yield from _receive_more(exchange)
     except McpError:
         if exchange.is_open:
             yield _CLOSE
         raise
-    if not outbound.answered_elsewhere:
-        call.forget(outbound)
+
+
+def drain(exchange: Exchange) -> Flow[None]:
+    """Leave a response that has answered, so that its connection can be used again."""
     if exchange.is_open:
         yield _DRAIN
 
 
-def receive_more(exchange: Exchange) -> Flow[None]:
+def _receive_more(exchange: Exchange) -> Flow[None]:
     """Read what comes next of a response's body."""
     try:
         data = yield _RECEIVE_DATA
@@ -271,7 +297,7 @@ def receive_more(exchange: Exchange) -> Flow[None]:
             exchange.receive_data(data)
 
 
-def resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
+def _resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     """Take up an event stream that broke off (2025-11-25, "Transports", Resumability and Redelivery).
 
     The pause before is the server's to choose, so that it can make its clients poll.
@@ -280,7 +306,7 @@ def resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     """
     limits, after = call.state.limits, exchange.last_event_id
     delay = limits.resume_delay if exchange.retry is None else exchange.retry
-    request = _resumption(outbound, after or "")
+    request = resumption(outbound, after or "")
     if request is None or delay > limits.retry or not exchange.may_resume():
         raise exchange.give_up()
     yield WaitFor(Signal(), delay)
@@ -294,7 +320,7 @@ def resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     exchange.resume(resumed)
 
 
-def _resumption(outbound: Outbound, after: str) -> Outbound | None:
+def resumption(outbound: Outbound, after: str) -> Outbound | None:
     """The GET that takes up what ``outbound`` had opened; None if the event's id does not fit a header."""
     try:
         last_event_id = encode_value(after.encode().decode("latin-1"))
@@ -415,15 +441,24 @@ def _answer(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
     call.count_server_request()
     if request.method == "ping":
         yield from _reply(call, outbound, request, Response(request.id, {}))
-        return
-    if (refused := refused_by(call, request.method, request.params)) is not None:
+    elif (refused := refused_by(call, request.method, request.params)) is not None:
         yield from _reply(call, outbound, request, ErrorResponse(request.id, refused.code, refused.message))
+    else:
+        child = call.child()
+        yield Beside(f"the answer to {request.method}", child, _counted(call, _have_answered(child, outbound, request)))
         return
-    child = call.child()
-    yield Beside(f"the answer to {request.method}", child, _answer_beside(child, outbound, request))
+    call.server_request_done()
 
 
-def _answer_beside(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
+def _counted(call: Call, answering: Flow[None]) -> Flow[None]:
+    """``answering``, after which a call that listens has one request less to answer."""
+    try:
+        yield from answering
+    finally:
+        call.server_request_done()
+
+
+def _have_answered(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
     """Have a handler answer, and send what it says; if it fails, the server is told, and the failure goes on."""
     answer: Response | ErrorResponse
     failure: Exception | None = None

@@ -41,6 +41,7 @@ class Call:
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
     :ivar may_cache: whether the answer depends on nothing but what was asked.
+    :ivar listens: whether it waits for no answer, but for whatever comes.
     :ivar last_will: a method and its parameters: the request to make if the caller gives up.
     :ivar withdrawn: methods whose answers were withdrawn from the shared store while an answer was awaited.
     :ivar to_withdraw: those that the server has told of again since.
@@ -56,6 +57,7 @@ class Call:
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
     may_cache: bool = field(default=True, init=False)
+    listens: bool = field(default=False, init=False)
     last_will: tuple[str, dict[str, Any]] | None = field(default=None, init=False, repr=False)
     withdrawn: frozenset[str] = field(default=frozenset(), init=False)
     to_withdraw: frozenset[str] = field(default=frozenset(), init=False)
@@ -84,6 +86,18 @@ class Call:
         self._server_requests += 1
         if self._server_requests > self.state.limits.server_requests:
             raise self.state.limits.exceeded("server_requests", "the server asks too much before it answers")
+
+    def server_request_done(self) -> None:
+        """Take note that one of those was answered.
+
+        Who waits for an answer has had enough after so many in all; who listens for as long as it pleases, only if so
+        many are unanswered.
+        """
+        self._server_requests -= self.listens
+
+    def take_breath(self) -> None:
+        """Take note that the server is well: how often it forgot what was agreed on counts from here anew."""
+        self._handshakes = 0
 
     def count_handshake(self) -> None:
         """Take note that the call is about to open a session or a stream, or to search for the era.

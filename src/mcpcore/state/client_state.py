@@ -21,7 +21,7 @@ from mcpcore.state.response_cache import ResponseCache
 from mcpcore.statistics import Counters, Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mcpcore.extensions import Extension
     from mcpcore.handlers import Handlers
@@ -98,6 +98,7 @@ class ClientState:
     client_info: Mapping[str, Any]
     handlers: Handlers
     extensions: Mapping[str, Extension]
+    jitter: Callable[[], float]
     pinned: Revision | None
     opaque_identity: bool
     caching: Caching

@@ -43,25 +43,25 @@ def request(
 
 def ask(call: Call, method: str, params: dict[str, Any], mode: CacheMode, *, is_list: bool = False) -> Flow[Answer]:
     """Make one request, unless the answer is at hand."""
-    return (yield from _settled(call, lambda verdict: _ask(call, verdict, method, params, mode, is_list=is_list)))
+    return (yield from settled(call, lambda verdict: _ask(call, verdict, method, params, mode, is_list=is_list)))
 
 
 def notify(call: Call, method: str, params: dict[str, Any]) -> Flow[None]:
     """Send one notification."""
-    return (yield from _settled(call, lambda verdict: _notify(call, verdict, method, params)))
+    return (yield from settled(call, lambda verdict: _notify(call, verdict, method, params)))
 
 
 def ping(call: Call) -> Flow[None]:
     """See whether the server answers: by ``ping`` where the revision has it, else by ``server/discover``."""
-    return (yield from _settled(call, lambda verdict: _ping(call, verdict)))
+    return (yield from settled(call, lambda verdict: _ping(call, verdict)))
 
 
 def open_(call: Call) -> Flow[Discovery]:
     """Do what the first call of an identity does before its own request."""
-    return (yield from _settled(call, lambda verdict: _open(call, verdict)))
+    return (yield from settled(call, lambda verdict: _open(call, verdict)))
 
 
-def _settled(call: Call, speak: Callable[[Verdict], Flow[T]]) -> Flow[T]:
+def settled(call: Call, speak: Callable[[Verdict], Flow[T]]) -> Flow[T]:
     """Speak to the server as the verdict says; if that no longer holds, find out anew and speak once more."""
     verdict = yield from negotiate(call)
     try:

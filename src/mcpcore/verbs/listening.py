@@ -1,0 +1,256 @@
+"""Listening: a stream of what a server has to tell, for as long as the caller wants it.
+
+What is behind it differs by revision.  The modern era has a request for it, ``subscriptions/listen``, whose response is
+the stream; it ends by an answer, and a stream that ends without one was dropped (2026-07-28, "Subscriptions").  In the
+handshake era a session has a GET stream, which is opened again whenever it breaks off (2025-11-25, "Transports",
+Listening for Messages from the Server).  Over HTTP+SSE it is the identity's one stream, which is there anyhow.
+
+The flow hands out events one by one, and reads on only when the next one is wanted; so a listener that is slow slows
+its server down, and nothing piles up.  Whatever the server asks on the stream is answered by the handlers, in the
+listener's own context.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mcpcore.codecs.jsonrpc import Notification, Request
+from mcpcore.codecs.shapes import as_object
+from mcpcore.commands import Emit, WaitFor
+from mcpcore.context import RequestKind
+from mcpcore.errors import LocalProtocolError, TransportError
+from mcpcore.machines.http_sse import ensure_stream
+from mcpcore.machines.modern import modern_request, send_modern
+from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
+from mcpcore.machines.requests import (
+    GET_HEADERS,
+    POST_HEADERS,
+    Outbound,
+    drain,
+    handle_message,
+    read_messages,
+    refusal,
+    result_of,
+    resumption,
+    send,
+)
+from mcpcore.machines.session import drop, ensure_session
+from mcpcore.signals import Signal
+from mcpcore.types.subscriptions import Acknowledged, Reopened, SubscriptionFilter, read_event
+from mcpcore.verbs import rpc
+
+if TYPE_CHECKING:
+    from mcpcore.commands import Flow
+    from mcpcore.errors import McpError
+    from mcpcore.machines.exchange import Exchange
+    from mcpcore.machines.session import Session
+    from mcpcore.state.call import Call
+    from mcpcore.state.client_state import Verdict
+
+LISTEN = "subscriptions/listen"
+SUBSCRIBE = "resources/subscribe"
+SUBSCRIPTION_ID_KEY = "io.modelcontextprotocol/subscriptionId"
+_ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+
+
+def listen(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
+    """Hand out what the server tells, until it has ended the stream in order.
+
+    :raises TransportError: if the stream was dropped.
+    """
+    call.listens = True
+    yield from rpc.settled(call, lambda verdict: _listen(call, verdict, wanted))
+
+
+def _listen(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> Flow[None]:
+    if verdict.is_modern:
+        return _subscription(call, verdict, wanted)
+    if verdict.http_sse:
+        return _shared_stream(call, verdict, wanted)
+    return _SessionStream(call, verdict, wanted).listen()
+
+
+def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> Flow[None]:
+    """The response of ``subscriptions/listen`` (2026-07-28, "Subscriptions")."""
+    params = {"notifications": wanted.to_json()}
+    outbound = modern_request(call, verdict.revision, LISTEN, params, RequestKind.LISTEN)
+    exchange = yield from send_modern(call, outbound, params)
+    if denies_modern_era(exchange):
+        raise VerdictBroken(refusal(exchange))
+    if not exchange.is_stream:
+        result_of(exchange)
+        return
+    subscription = _Subscription(call, outbound, exchange)
+    yield from read_messages(exchange, subscription.take)
+    yield from drain(exchange)
+    result_of(exchange)
+
+
+@define(eq=False)
+class _Subscription:
+    """What arrives on the response of one ``subscriptions/listen``."""
+
+    _call: Call
+    _outbound: Outbound
+    _exchange: Exchange
+    _is_open: bool = field(default=False, init=False)
+
+    def take(self, message: Notification | Request) -> Flow[None]:
+        """Take one message; what does not belong to the subscription, or comes too early, is ignored."""
+        is_own = isinstance(message, Notification) and self._is_own(message)
+        is_first = isinstance(message, Notification) and message.method == _ACKNOWLEDGED
+        if not isinstance(message, Notification) or not is_own or is_first is self._is_open:
+            self._call.state.counters.ignored_messages += 1
+        elif is_first:
+            self._is_open = True
+            yield Emit(Acknowledged(SubscriptionFilter.from_json(message.params.get("notifications"))))
+        else:
+            yield from _tell(self._call, self._outbound, message)
+
+    def _is_own(self, message: Notification) -> bool:
+        meta = as_object(message.params.get("_meta")) or {}
+        return bool(meta.get(SUBSCRIPTION_ID_KEY) == self._exchange.request_id)
+
+
+def _tell(call: Call, outbound: Outbound, notification: Notification) -> Flow[None]:
+    """Heed a notification, as any call would, and hand it out."""
+    yield from handle_message(call, outbound, notification)
+    yield Emit(read_event(notification))
+
+
+def _heed(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
+    """Tell of a notification, and answer a request."""
+    if isinstance(message, Notification):
+        yield from _tell(call, outbound, message)
+    else:
+        yield from handle_message(call, outbound, message)
+
+
+def _asker(session: Session) -> Outbound:
+    """What the server's requests refer to: no request of ours, but a session."""
+    return Outbound(
+        kind=RequestKind.RESPONSE,
+        url=session.url,
+        headers=POST_HEADERS + session.headers(),
+        revision=session.revision,
+    )
+
+
+def _subscribe(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
+    """Ask to be told of resources (2025-11-25, "Resources", Subscriptions)."""
+    for uri in wanted.uris:
+        yield from rpc.request(call, SUBSCRIBE, {"uri": uri})
+
+
+def _shared_stream(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> Flow[None]:
+    """The identity's one event stream (2024-11-05, "Transports", HTTP with SSE)."""
+    stream = yield from ensure_stream(call, verdict.revision)
+    mailbox = stream.listen()
+    try:
+        yield from _subscribe(call, wanted)
+        yield Emit(Acknowledged(wanted))
+        while True:
+            message = yield from mailbox.take()
+            if isinstance(message, Notification | Request):
+                yield from _heed(call, _asker(stream.open_session), message)
+    finally:
+        stream.stop_listening(mailbox)
+
+
+@define(eq=False)
+class _SessionStream:
+    """The GET stream of a session, opened again whenever it breaks off."""
+
+    _call: Call
+    _verdict: Verdict
+    _wanted: SubscriptionFilter
+    _session: Session | None = field(default=None, init=False)
+    _last_event_id: str | None = field(default=None, init=False, repr=False)
+    _was_open: bool = field(default=False, init=False)
+    _failures: int = field(default=0, init=False)
+
+    def listen(self) -> Flow[None]:
+        """Listen for as long as somebody does."""
+        while True:
+            session = yield from self._enter()
+            retry, failure = None, None
+            try:
+                exchange = yield from send(self._call, self._request(session))
+                if exchange.is_stream:
+                    retry = yield from self._read(session, exchange)
+                elif exchange.head.status == 404 and session.id is not None:
+                    drop(self._call, session)
+                elif exchange.head.status < 500:
+                    raise _refused(exchange)
+                failure = refusal(exchange)
+            except TransportError as error:
+                failure = error
+            yield from self._pause(retry, failure)
+
+    def _enter(self) -> Flow[Session]:
+        """The session to listen in; in a new one, ask again to be told of resources."""
+        session = yield from ensure_session(self._call, self._verdict.revision)
+        if session is not self._session:
+            yield from _subscribe(self._call, self._wanted)
+            session = self._session = yield from ensure_session(self._call, self._verdict.revision)
+            self._last_event_id = None
+        return session
+
+    def _request(self, session: Session) -> Outbound:
+        """The GET that opens the stream, or takes it up where it broke off."""
+        opening = Outbound(
+            kind=RequestKind.LISTEN,
+            url=session.url,
+            http_method="GET",
+            headers=GET_HEADERS + session.headers(),
+            revision=session.revision,
+            is_stream=True,
+        )
+        resumed = resumption(opening, self._last_event_id) if self._last_event_id else None
+        if resumed is None:
+            self._last_event_id = None
+        return resumed or opening
+
+    def _read(self, session: Session, exchange: Exchange) -> Flow[float | None]:
+        """Read an open stream until it breaks off.
+
+        :returns: how many seconds the server wants to pass before it is opened again, or None.
+        """
+        if not self._was_open:
+            self._was_open = True
+            yield Emit(Acknowledged(self._wanted))
+        elif self._last_event_id is None:
+            yield Emit(Reopened())
+        try:
+            yield from read_messages(exchange, lambda message: self._take(session, message))
+        except TransportError:
+            self._last_event_id = exchange.last_event_id or self._last_event_id
+        return exchange.retry
+
+    def _take(self, session: Session, message: Notification | Request) -> Flow[None]:
+        self._failures = 0
+        self._call.take_breath()
+        yield from _heed(self._call, _asker(session), message)
+
+    def _pause(self, retry: float | None, failure: McpError) -> Flow[None]:
+        """Let time pass before the next try: what the server wants, else longer after each failure in a row.
+
+        :raises McpError: after too many failures in a row, the last one.
+        """
+        limits = self._call.state.limits
+        self._failures += 1
+        if self._failures > limits.resumptions or (retry or 0.0) > limits.retry:
+            raise failure
+        if retry is None:
+            longest = min(limits.resume_delay * 2.0 ** (self._failures - 1), limits.retry)
+            retry = longest * (1 + self._call.state.jitter()) / 2
+        yield WaitFor(Signal(), retry)
+
+
+def _refused(exchange: Exchange) -> McpError:
+    """Why there is no stream (2025-11-25, "Transports", Listening for Messages from the Server)."""
+    if exchange.head.status == 405:
+        return LocalProtocolError("this server has no stream to listen to")
+    return refusal(exchange)

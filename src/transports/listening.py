@@ -1,0 +1,94 @@
+"""Listening, for as long as a block lasts: what :meth:`transports.Client.listen` returns.
+
+Nothing is read before the next event is wanted, so a slow listener slows its server down.  What the server asks
+meanwhile is answered beside, by tasks that live as long as the block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import anyio
+
+from mcpcore import Acknowledged, Complete, Emit, RemoteProtocolError
+
+from .company import Company
+from .driver import Drive
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from mcpcore import Operation
+    from mcpcore.types.subscriptions import StreamEvent, SubscriptionFilter
+
+    from .driver import Driver
+
+
+@final
+class Subscription:
+    """A stream of what a server has to tell, to be used as ``async with client.listen(...) as events``.
+
+    Entering it opens the stream, and returns when the server has acknowledged it.  Iterating over it gives each event;
+    it ends when the server has ended the stream in order, and raises :class:`mcpcore.TransportError` if the stream was
+    dropped.  Leaving it ends the stream.
+
+    :ivar acknowledged: what the server agreed to tell of.
+    """
+
+    acknowledged: SubscriptionFilter
+
+    def __init__(self, driver: Driver, operation: Operation[None], timeout: float | None) -> None:
+        self._driver = driver
+        self._drive = Drive(driver, operation)
+        self._timeout = timeout
+        self._company = Company(driver.run)
+        self._is_over = False
+
+    async def __aenter__(self) -> Self:
+        await self._company.__aenter__()
+        try:
+            self.acknowledged = await self._open()
+        except BaseException as error:
+            await self._leave()
+            await self._company.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def _open(self) -> SubscriptionFilter:
+        with anyio.move_on_after(self._timeout) as scope:
+            outcome = await self._drive.go_on(self._company)
+        if scope.cancelled_caught:
+            assert self._timeout is not None
+            raise self._drive.operation.deadline_exceeded(self._timeout)
+        match outcome:
+            case Emit(value=Acknowledged(filter=agreed)):
+                return agreed
+            case _:
+                raise RemoteProtocolError("the server ended the stream before it had acknowledged it")
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        if self._is_over:
+            raise StopAsyncIteration
+        self._drive.operation.emitted()
+        outcome = await self._drive.go_on(self._company)
+        if isinstance(outcome, Complete):
+            self._is_over = True
+            raise StopAsyncIteration
+        assert isinstance(outcome, Emit)
+        event: StreamEvent = outcome.value
+        return event
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        await self._leave()
+        return await self._company.__aexit__(exc_type, exc, traceback)
+
+    async def _leave(self) -> None:
+        self._is_over = True
+        await self._drive.close()
+        await self._driver.leave(self._drive.operation)
