@@ -99,8 +99,12 @@ NOT_LOADED_BY_THE_ADAPTERS = {
     "httpcore2",
     "httpx",
     "httpx2",
+    "jsonschema_rs",
+    "opentelemetry",
     "rich",
     "trio",
+    "uritemplate",
+    "yaml",
 }
 
 # Imports what it is told to, in an interpreter that has loaded nothing else, and prints what is loaded then.
@@ -229,6 +233,7 @@ LAYERS = (
         "types.tools",
         "types.wire",
         "rules.parameter_headers",
+        "rules.output_schemas",
         "handlers",
         "extensions",
         "rules.capabilities",

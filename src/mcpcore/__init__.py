@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mcpcore.limits import Limits
     from mcpcore.machines.http_sse import EventStream
     from mcpcore.operation import Operation
+    from mcpcore.rules.output_schemas import Mismatch, OutputChecker, OutputValidator
     from mcpcore.signals import Signal
     from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
@@ -165,11 +166,14 @@ __all__ = [
     "LogLevel",
     "LogMessage",
     "McpError",
+    "Mismatch",
     "ModelHint",
     "ModelPreferences",
     "NotSentError",
     "Operation",
     "OtherNotification",
+    "OutputChecker",
+    "OutputValidator",
     "Progress",
     "Prompt",
     "PromptArgument",
@@ -277,6 +281,7 @@ _MODULES = {
     "limits": ("Limits",),
     "machines.http_sse": ("EventStream",),
     "operation": ("Operation",),
+    "rules.output_schemas": ("Mismatch", "OutputChecker", "OutputValidator"),
     "signals": ("Signal",),
     "state.partitions": ("Discovery",),
     "statistics": ("Statistics",),

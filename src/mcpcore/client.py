@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mcpcore.context import Resolver
     from mcpcore.extensions import Extension
     from mcpcore.machines.session import Session
+    from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.revisions import Revision
     from mcpcore.statistics import Statistics
     from mcpcore.types.progress import Progress
@@ -89,6 +90,8 @@ class Client:
     :param extensions: which extensions of the protocol the client speaks.
     :param jitter: draws a number from 0 to 1, by which pauses before a next try differ between clients; without one
         they do not.
+    :param output_validator: makes what checks the structured results of tools against the schemas that these promise,
+        see :data:`~mcpcore.rules.output_schemas.OutputValidator`; without one they are not checked.
     :raises ConfigurationError: if the configuration can never work.
     """
 
@@ -115,6 +118,7 @@ class Client:
         handlers: Handlers | None = None,
         extensions: Iterable[Extension] = (),
         jitter: Callable[[], float] | None = None,
+        output_validator: OutputValidator | None = None,
     ) -> None:
         endpoint = Endpoint.parse(url)
         try:
@@ -155,6 +159,7 @@ class Client:
                 Digester(_digest_key(digest_key)), self.limits, clock or _no_time, pipeline.is_static
             ),
             stream_places=Places(self.limits.streams),
+            output_validator=output_validator,
             verdict=verdict,
         )
 

@@ -49,6 +49,10 @@ class Limits:
     """How many pages a listing may have."""
     mirrored_bytes: int = 256 * 1024
     """How much is remembered, for one identity, of which arguments travel as headers; the oldest tools go first."""
+    output_schema_bytes: int = 512 * 1024
+    """How long all the output schemas remembered for one identity may be; those of the oldest tools go first."""
+    output_checkers: int = 64
+    """How many of them are kept, for one identity, in the form that results are checked by."""
     told_bytes: int = 64 * 1024
     """How much of what a server tells about itself is remembered with a session; what is longer is not remembered."""
     redirects: int = 5

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Extension,
         Handlers,
         Operation,
+        OutputValidator,
         Progress,
         Resolver,
         Statistics,
@@ -329,6 +330,7 @@ def connect(
     client_info: Mapping[str, Any] | None = None,
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
+    validate_output: bool = False,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -343,6 +345,7 @@ def connect(
     client_info: Mapping[str, Any] | None = None,
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
+    validate_output: bool = False,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -356,6 +359,7 @@ def connect(
     client_info: Mapping[str, Any] | None = None,
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
+    validate_output: bool = False,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -387,6 +391,8 @@ def connect(
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
     :param handlers: what the client offers the server, as to ask a person or a model; see :class:`mcpcore.Handlers`.
     :param extensions: which extensions of the protocol the client speaks; see :class:`mcpcore.Extension`.
+    :param validate_output: whether the structured results of tools are held against the schemas that these promise;
+        needs the extra ``validation``.
     :param digest_key: the secret that identities are hashed with; at least 16 bytes; drawn at random if None.
     :param store: where what was fetched is shared with other processes, sealed with ``digest_key``, which it needs.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request, once it has been answered or has
@@ -402,6 +408,7 @@ def connect(
         client_info=client_info,
         handlers=handlers,
         extensions=extensions,
+        output_validator=_schema_checkers() if validate_output else None,
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
         clock=anyio.current_time,
@@ -411,6 +418,13 @@ def connect(
     sealed = None if store is None or digest_key is None else _sealed(store, digest_key, bounds)
     hub = _Hub(core, Driver(chosen, bounds, on_exchange, sealed), config.timeout)
     return Client(hub, owns_engine=owned, reads_streams=config.type != "http")
+
+
+def _schema_checkers() -> OutputValidator:
+    """What makes checkers of output schemas.  The library that does is imported here, not before."""
+    from .validation import schema_checkers
+
+    return schema_checkers()
 
 
 def _sealed(store: CacheStore, secret: bytes, limits: Limits) -> SealedStore:

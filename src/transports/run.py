@@ -302,6 +302,7 @@ def open_run(
     client_info: Mapping[str, Any] | None = None,
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
+    validate_output: bool = False,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -320,6 +321,7 @@ def open_run(
     :param client_info: what the client calls itself: at least ``name`` and ``version``.
     :param handlers: what the client offers each server, as to ask a person or a model.
     :param extensions: which extensions of the protocol the client speaks.
+    :param validate_output: whether the structured results of tools are held against the schemas that these promise.
     :param digest_key: the secret that identities are hashed with.
     :param store: where what was fetched is shared with other runs and other processes, sealed with ``digest_key``,
         which it needs.  Without one each run asks anew, because its clients end with it.
@@ -340,6 +342,7 @@ def open_run(
                 client_info=client_info,
                 handlers=handlers,
                 extensions=extensions,
+                validate_output=validate_output,
                 digest_key=digest_key,
                 store=store,
                 on_exchange=on_exchange,

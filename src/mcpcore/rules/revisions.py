@@ -53,6 +53,8 @@ class Revision:
     """Whether clients say which modes of elicitation they can do; then a URL is one, too."""
     sampling_tools: bool = False
     """Whether a model that is sampled may be given tools."""
+    output_schemas: bool = False
+    """Whether tools say what their structured results look like."""
     extensions: bool = False
     """Whether clients and servers declare extensions."""
 
@@ -64,7 +66,7 @@ def _table(*revisions: Revision) -> Mapping[str, Revision]:
 REVISIONS: Mapping[str, Revision] = _table(
     Revision(name="2024-11-05", era=Era.HANDSHAKE, version_header=False),
     Revision(name="2025-03-26", era=Era.HANDSHAKE, version_header=False, batches=True, resumable=True),
-    Revision(name="2025-06-18", era=Era.HANDSHAKE, resumable=True, elicitation=True),
+    Revision(name="2025-06-18", era=Era.HANDSHAKE, resumable=True, elicitation=True, output_schemas=True),
     Revision(
         name="2025-11-25",
         era=Era.HANDSHAKE,
@@ -72,6 +74,7 @@ REVISIONS: Mapping[str, Revision] = _table(
         elicitation=True,
         elicitation_modes=True,
         sampling_tools=True,
+        output_schemas=True,
     ),
     Revision(
         name="2026-07-28",
@@ -83,6 +86,7 @@ REVISIONS: Mapping[str, Revision] = _table(
         elicitation=True,
         elicitation_modes=True,
         sampling_tools=True,
+        output_schemas=True,
         extensions=True,
     ),
 )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mcpcore.handlers import Handlers
     from mcpcore.limits import Limits
     from mcpcore.rules.endpoint import Endpoint
+    from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.pipeline import HeaderPipeline
     from mcpcore.state.partitions import Partitions
 
@@ -87,6 +88,7 @@ class Caching:
 class ClientState:
     """What one client holds.
 
+    :ivar output_validator: makes what checks structured results, or None if they are not checked.
     :ivar public: the public lists that identities share.
     """
 
@@ -104,6 +106,7 @@ class ClientState:
     caching: Caching
     partitions: Partitions = field(repr=False)
     stream_places: Places = field(repr=False)
+    output_validator: OutputValidator | None = field(default=None, repr=False)
     verdict: Verdict | None = None
     probing: Runway = field(factory=Runway, repr=False)
     counters: Counters = field(factory=Counters, init=False, repr=False)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mcpcore.codecs.shapes import as_object, as_text
+from mcpcore.rules.output_schemas import OutputSchemas
 from mcpcore.rules.parameter_headers import MirroredTools
 from mcpcore.signals import Signal
 from mcpcore.state.flights import Runway
@@ -75,6 +76,7 @@ class Partition:
     :ivar users: how many calls are using it.
     :ivar used: when the last call ended, in seconds of the client's clock.
     :ivar mirrored: what travels as headers, of the arguments of the tools that this identity was shown.
+    :ivar outputs: what those tools promise to answer, if results are checked.
     :ivar opening: the flight that opens its session or stream.
     """
 
@@ -87,6 +89,7 @@ class Partition:
     session: Session | None = None
     stream: EventStream | None = None
     mirrored: MirroredTools = field(factory=MirroredTools, repr=False)
+    outputs: OutputSchemas = field(factory=OutputSchemas, repr=False)
     opening: Runway = field(factory=Runway)
     _stream_kept: Signal | None = field(default=None, init=False, repr=False)
 

@@ -1,8 +1,9 @@
 """Listing tools and calling them.
 
-A list is read leniently: a definition that cannot be used is left out with a warning, and the rest
-stay.  What a definition asks of later calls (which arguments travel as headers) is remembered in the partition of the
-identity that listed it, because another identity may be shown another definition under the same name.
+A list is read leniently: a definition that cannot be used is left out with a warning, and the rest stay.  What a
+definition asks of later calls (which arguments travel as headers), and what it promises of their results, is remembered
+in the partition of the identity that listed it, because another identity may be shown another definition under the same
+name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mcpcore.codecs.shapes import as_list
+from mcpcore.codecs.shapes import as_list, as_object
 from mcpcore.errors import RemoteProtocolError
 from mcpcore.rules.parameter_headers import read_annotations
 from mcpcore.types.tools import CallToolResult, Tool
@@ -20,6 +21,7 @@ from mcpcore.verbs.listing import read_list
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.rules.freshness import CacheMode
+    from mcpcore.rules.output_schemas import OutputChecker
     from mcpcore.state.call import Call
 
 _log = logging.getLogger("mcpcore")
@@ -53,17 +55,53 @@ def _remember(call: Call, tool: Tool) -> None:
 
     :raises RemoteProtocolError: if its annotations make it unusable in the era that has them.
     """
-    verdict = call.state.verdict
-    if verdict is None or not verdict.is_modern:
-        return
-    try:
-        annotations = read_annotations(tool.input_schema)
-    except RemoteProtocolError as error:
-        raise RemoteProtocolError(f"{tool.name!r}: {error.message}") from None
-    if call.may_keep:
-        call.partition.mirrored.remember(tool.name, annotations, call.state.limits.mirrored_bytes)
+    state, verdict = call.state, call.state.verdict
+    if verdict is not None and verdict.is_modern:
+        try:
+            annotations = read_annotations(tool.input_schema)
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError(f"{tool.name!r}: {error.message}") from None
+        if call.may_keep:
+            call.partition.mirrored.remember(tool.name, annotations, state.limits.mirrored_bytes)
+    if state.output_validator is not None and verdict is not None and verdict.revision.output_schemas and call.may_keep:
+        call.partition.outputs.remember(tool.name, as_object(tool.raw.get("outputSchema")), state.limits)
 
 
 def call_tool(call: Call, params: dict[str, Any]) -> Flow[CallToolResult]:
     """One ``tools/call`` (2026-07-28, "Tools", Calling Tools)."""
-    return CallToolResult.from_json((yield from rpc.request(call, "tools/call", params)))
+    result = CallToolResult.from_json((yield from rpc.request(call, "tools/call", params)))
+    if not result.is_error:
+        _check_output(call, params["name"], result)
+    return result
+
+
+def _check_output(call: Call, name: str, result: CallToolResult) -> None:
+    """Hold a result against what its tool promised (2026-07-28, "Tools", Output Schema).
+
+    :raises RemoteProtocolError: if it breaks the promise.
+    """
+    check = _output_checker(call, name)
+    if check is None:
+        return
+    if "structuredContent" not in result.raw:
+        raise RemoteProtocolError(f"the tool {name!r} has an output schema, but its result has no structured content")
+    try:
+        mismatch = check(result.structured_content)
+    except ValueError:
+        complaint = "cannot be held against its output schema"
+    else:
+        complaint = "" if mismatch is None else f"breaks its output schema, {mismatch}"
+    if complaint:
+        raise RemoteProtocolError(f"the structured content of the tool {name!r} {complaint}")
+
+
+def _output_checker(call: Call, name: str) -> OutputChecker | None:
+    """What holds results against what their tool promised, or None if that is not to be or cannot be done."""
+    state = call.state
+    if state.output_validator is None:
+        return None
+    try:
+        return call.partition.outputs.checker(name, state.output_validator, state.limits)
+    except ValueError as reason:
+        _log.warning("%s: the output of the tool %r is not checked: its schema %s", state.endpoint.name, name, reason)
+        return None
