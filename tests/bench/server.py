@@ -1,7 +1,9 @@
 """A server that is not the bottleneck: one process, no framework, answers to the few methods that the benchmarks use.
 
 ``/mcp`` answers at once, ``/slow`` after 50 ms; ``/private`` lists tools of the user's own, fresh for a minute, by the
-token of each request.  Prints its port when it listens.
+token of each request.  ``/progress`` calls tools by event streams that tell of 10,000 steps before their answer, each
+event in an HTTP chunk of its own, as frameworks do; ``/progress/packed`` fills its chunks.  Prints its port when it
+listens.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from collections import Counter
 from typing import Any, ClassVar
 
 DELAY = 0.05
+STEPS = 10_000
+_CHUNK = 64 * 1024
 _LENGTH = b"content-length:"
 _COMPLETE = {"resultType": "complete"}
 _FRESH = {"ttlMs": 0, "cacheScope": "private"}
-_RESULTS: dict[str, dict[str, Any]] = {
+RESULTS: dict[str, dict[str, Any]] = {
     "server/discover": {
         **_COMPLETE,
         **_FRESH,
@@ -43,6 +47,22 @@ def private_tools(user: str) -> dict[str, Any]:
     described = f"Looks at the files of {user}, newest first, and leaves out what has been deleted."
     tools = [{"name": name, "description": described, "inputSchema": schema} for name in names]
     return {**_COMPLETE, **_PRIVATE, "tools": tools}
+
+
+def progress_events(token: object, answer: dict[str, Any]) -> list[bytes]:
+    """Events that tell of STEPS steps, then of ``answer``."""
+    steps: list[dict[str, Any]] = [
+        {"progressToken": token, "progress": step, "total": STEPS, "message": "on the way"}
+        for step in range(1, STEPS + 1)
+    ]
+    told = [{"jsonrpc": "2.0", "method": "notifications/progress", "params": step} for step in steps]
+    return [b"event: message\ndata: %b\n\n" % json.dumps(message).encode() for message in (*told, answer)]
+
+
+def packed(events: list[bytes]) -> list[bytes]:
+    """``events`` in pieces of full length."""
+    body = b"".join(events)
+    return [body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK)]
 
 
 class Connection(asyncio.Protocol):
@@ -79,11 +99,15 @@ class Connection(asyncio.Protocol):
         message = json.loads(body)
         method = message["method"]
         Connection.requests[method] += 1
-        result = _RESULTS.get(method)
+        result = RESULTS.get(method)
         if method == "tools/list" and head.startswith(b"post /private"):
             result = private_tools(_user(head))
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message.get("id")}
         answer |= {"error": {"code": -32601, "message": "Method not found"}} if result is None else {"result": result}
+        if method == "tools/call" and head.startswith(b"post /progress"):
+            events = progress_events(message["params"]["_meta"]["progressToken"], answer)
+            self._write_stream(packed(events) if head.startswith(b"post /progress/packed") else events)
+            return
         delay = DELAY if head.startswith(b"post /slow") else 0
         asyncio.get_running_loop().call_later(delay, self._write, json.dumps(answer).encode())
 
@@ -91,6 +115,11 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
             self._transport.write(head + body)
+
+    def _write_stream(self, chunks: list[bytes]) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+        self._transport.write(head + body + b"0\r\n\r\n")
 
 
 def _user(head: bytes) -> str:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 _EVENT_STREAM = "text/event-stream"
 _OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
-_WANTED = frozenset({"content-type", "mcp-session-id", "location", "retry-after", "www-authenticate"})
+_NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-authenticate")
+_WANTED: dict[str | bytes, str] = {form: name for name in _NAMES for form in (name, name.encode("ascii"))}
 
 
 @frozen
@@ -60,28 +61,33 @@ def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], l
     :raises LimitExceeded: if the header fields are too many or too long.
     :raises RemoteProtocolError: if the session id is not visible ASCII (2025-11-25, "Transports", Session Management).
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    challenges: list[str] = []
     count = size = 0
     for raw_name, raw_value in headers:
         count += 1
         size += len(raw_name) + len(raw_value)
-        if (name := _text(raw_name).lower()) in _WANTED:
-            found.setdefault(name, []).append(_text(raw_value).strip())
+        if (name := _WANTED.get(raw_name.lower())) is not None:
+            value = _text(raw_value).strip()
+            if name == "www-authenticate":
+                challenges.append(value)
+            else:
+                found.setdefault(name, value)
     if count > limits.header_count:
         raise limits.exceeded("header_count", "the response has too many header fields")
     if size > limits.header_bytes:
         raise limits.exceeded("header_bytes", "the response's header fields are too long")
-    session_id = found.get("mcp-session-id", [None])[0]
+    session_id = found.get("mcp-session-id")
     if session_id is not None and not (session_id and all("\x21" <= c <= "\x7e" for c in session_id)):
         raise RemoteProtocolError("the server's session id is empty or has characters other than visible ASCII")
     retry_after = found.get("retry-after")
     return Head(
         status,
-        media_type(found.get("content-type", [""])[0]),
+        media_type(found.get("content-type", "")),
         session_id,
-        found.get("location", [None])[0],
-        parse_retry_after(retry_after[0]) if retry_after else None,
-        parse_challenges(found.get("www-authenticate", ())),
+        found.get("location"),
+        None if retry_after is None else parse_retry_after(retry_after),
+        parse_challenges(challenges) if challenges else (),
     )
 
 

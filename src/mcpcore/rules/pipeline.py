@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mcpcore.context import CallContext, Resolver
     from mcpcore.rules.endpoint import Endpoint
 
-    Field = tuple[str, bytes]  # the name as given, the value as it goes on the wire
+    Field = tuple[bytes, bytes]  # the name as given and the value, as they go on the wire
 
 _AUTHORIZATION = "authorization"
 _NOT_IDENTITY = frozenset({"user-agent", "dpop", "traceparent", "tracestate", "baggage"})
@@ -70,7 +70,7 @@ def _check_fields(headers: object) -> dict[str, Field]:
             raise _Refused(f"the header {name} is given twice, in names that differ only in case")
         text = _check_text(value, f"the value of the header {name}")
         try:
-            fields[name.lower()] = (name, encode_value(text))
+            fields[name.lower()] = (name.encode("ascii"), encode_value(text))
         except ValueError:
             raise _Refused(f"the value of the header {name} has characters that cannot be sent") from None
     return fields
@@ -138,7 +138,7 @@ class HeaderPipeline:
             tuple(resolvers),
             forwarded,
             allow_insecure_http,
-            ("User-Agent", encode_value(user_agent)),
+            (b"User-Agent", encode_value(user_agent)),
             static,
         )
         pipeline.check_private(bool(static), ConfigurationError)
@@ -164,13 +164,16 @@ class HeaderPipeline:
 
     def begin(self, context: CallContext) -> Resolution:
         """Start the headers of one request: everything that comes before the resolvers."""
-        present = {n: context.request_headers[n] for n in self.forward if n in context.request_headers}
-        try:
-            fields = {**_check_fields(present), **self._static}
-        except _Refused as refused:
-            raise LocalProtocolError(f"forwarded headers: {refused}", server=self.endpoint.name) from None
+        fields = {**self._forwarded(context), **self._static} if self.forward else self._static
         self.check_private(bool(fields))
         return Resolution(self, {"user-agent": self._user_agent, **fields})
+
+    def _forwarded(self, context: CallContext) -> dict[str, Field]:
+        present = {n: context.request_headers[n] for n in self.forward if n in context.request_headers}
+        try:
+            return _check_fields(present)
+        except _Refused as refused:
+            raise LocalProtocolError(f"forwarded headers: {refused}", server=self.endpoint.name) from None
 
 
 @define
@@ -217,7 +220,7 @@ class Resolution:
 
     def wire(self, protocol_headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
         """The header list for an engine: what the protocol owns, then everything else, each name once."""
-        return (*protocol_headers, *((name.encode("ascii"), value) for name, value in self._fields.values()))
+        return (*protocol_headers, *self._fields.values())
 
     def identity(self) -> bytes:
         """Everything here that can tell one identity from another, in a form that only equal headers share."""

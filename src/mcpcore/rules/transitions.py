@@ -30,7 +30,13 @@ def advance(table: Mapping[tuple[S, E], S], state: S, event: E) -> S:
         raise LocalProtocolError(f"{event.value} is not possible while {state.value}") from None
 
 
-class ExchangeState(Enum):
+class _Symbol(Enum):
+    """A state or an event: each is itself and nothing else, so that looking it up costs next to nothing."""
+
+    __hash__ = object.__hash__
+
+
+class ExchangeState(_Symbol):
     """How far one HTTP request and its response have come."""
 
     SENT = "waiting for the head"
@@ -44,7 +50,7 @@ class ExchangeState(Enum):
     BROKEN = "broken"
 
 
-class ExchangeEvent(Enum):
+class ExchangeEvent(_Symbol):
     """What can happen to an exchange."""
 
     JSON_HEAD = "a JSON head"
@@ -90,7 +96,7 @@ EXCHANGE: Mapping[tuple[ExchangeState, ExchangeEvent], ExchangeState] = {
 }
 
 
-class SessionState(Enum):
+class SessionState(_Symbol):
     """How far a handshake-era session has come (2025-11-25, "Lifecycle")."""
 
     INITIALIZING = "initializing"
@@ -99,7 +105,7 @@ class SessionState(Enum):
     ENDED = "ended"
 
 
-class SessionEvent(Enum):
+class SessionEvent(_Symbol):
     """What can happen to a session."""
 
     INITIALIZE_RESULT = "the result of initialize"
@@ -121,7 +127,7 @@ SESSION: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
 }
 
 
-class StreamState(Enum):
+class StreamState(_Symbol):
     """How far an HTTP+SSE stream has come (2024-11-05, "Transports", HTTP with SSE)."""
 
     AWAITING_ENDPOINT = "waiting for the endpoint event"
@@ -129,7 +135,7 @@ class StreamState(Enum):
     ENDED = "ended"
 
 
-class StreamEvent(Enum):
+class StreamEvent(_Symbol):
     """What can happen to an HTTP+SSE stream."""
 
     ENDPOINT = "the endpoint event"
@@ -145,7 +151,7 @@ STREAM: Mapping[tuple[StreamState, StreamEvent], StreamState] = {
 }
 
 
-class NegotiationState(Enum):
+class NegotiationState(_Symbol):
     """How far the search for a server's era has come (2026-07-28, "Versioning and Compatibility")."""
 
     UNKNOWN = "unknown"
@@ -158,7 +164,7 @@ class NegotiationState(Enum):
     UNDECIDED = "undecided"
 
 
-class NegotiationEvent(Enum):
+class NegotiationEvent(_Symbol):
     """What can happen during the search."""
 
     PROBE = "probe"

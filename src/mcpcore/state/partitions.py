@@ -93,6 +93,12 @@ class Partition:
     opening: Runway = field(factory=Runway)
     _stream_kept: Signal | None = field(default=None, init=False, repr=False)
 
+    @property
+    def name(self) -> str | bytes:
+        """What it is found by among others: its principal, else its key."""
+        assert self.key is not None
+        return self.key if self.principal is None else self.principal
+
     def stream_kept(self) -> Signal:
         """What is raised when the partition gets its next stream."""
         self._stream_kept = self._stream_kept or Signal()
@@ -132,8 +138,8 @@ class Partitions:
     anonymous_budget: CacheBudget = field(init=False)
     retired: deque[tuple[str | None, Session]] = field(init=False, repr=False)
     evictions: int = field(default=0, init=False)
-    _named: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
-    _anonymous: dict[bytes, Partition] = field(factory=dict[bytes, Partition], init=False, repr=False)
+    _named: dict[str | bytes, Partition] = field(factory=dict[str | bytes, Partition], init=False, repr=False)
+    _anonymous: dict[str | bytes, Partition] = field(factory=dict[str | bytes, Partition], init=False, repr=False)
     _next_sweep: float = field(default=-inf, init=False)
     _is_closed: bool = field(default=False, init=False)
     # How many are in use, with a principal or without: where all are, none is looked for.
@@ -147,9 +153,13 @@ class Partitions:
 
     def of_principal(self, principal: str) -> Partition:
         """The partition of a named authorization context."""
-        key = self.digester.digest(b"principal", principal.encode("utf-8", "surrogatepass"))
-        partition = self._named.pop(key, None) or Partition(key, principal, ResponseCache(self.named_budget))
+        principal = str.__str__(principal)  # A subclass of str is the characters that it holds, however it compares.
+        partition = self._named.pop(principal, None) or self._named_partition(principal)
         return self._use(self._named, partition, self._limits.partitions)
+
+    def _named_partition(self, principal: str) -> Partition:
+        key = self.digester.digest(b"principal", principal.encode("utf-8", "surrogatepass"))
+        return Partition(key, principal, ResponseCache(self.named_budget))
 
     def of_identity(self, identity: bytes) -> Partition:
         """The partition of whoever sends exactly these credentials."""
@@ -205,13 +215,12 @@ class Partitions:
         self._anonymous.clear()
         self.retired.clear()
 
-    def _use(self, store: dict[bytes, Partition], partition: Partition, bound: int) -> Partition:
+    def _use(self, store: dict[str | bytes, Partition], partition: Partition, bound: int) -> Partition:
         """Make ``partition`` the most recently used of its store; others go, if they have to."""
-        assert partition.key is not None
         if self._is_closed:
             return partition
         partition.is_kept = True
-        store[partition.key] = partition
+        store[partition.name] = partition
         self._trim(store, bound, partition)
         self._sweep(partition)
         return partition
@@ -233,7 +242,7 @@ class Partitions:
             if len(store) > (self._limits.partitions if is_named else self._limits.anonymous_partitions):
                 self._evict(store, partition)
 
-    def _trim(self, store: dict[bytes, Partition], bound: int, newcomer: Partition) -> None:
+    def _trim(self, store: dict[str | bytes, Partition], bound: int, newcomer: Partition) -> None:
         """Let idle partitions go, while there are too many."""
         while bound < len(store) > self._busy[newcomer.principal is not None] + 1:
             idle = next((p for p in store.values() if p.users == 0 and p is not newcomer), None)
@@ -253,9 +262,8 @@ class Partitions:
                 if is_idle and partition.used + self._limits.idle_partition <= now:
                     self._evict(store, partition)
 
-    def _evict(self, store: dict[bytes, Partition], partition: Partition) -> None:
-        assert partition.key is not None
-        del store[partition.key]
+    def _evict(self, store: dict[str | bytes, Partition], partition: Partition) -> None:
+        del store[partition.name]
         self.evictions += 1
         partition.is_kept = False
         partition.close_stream()
