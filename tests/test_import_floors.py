@@ -251,6 +251,7 @@ LAYERS = (
     {
         "machines.exchange",
         "machines.mailboxes",
+        "machines.channel",
         "state.call",
         "machines.shared_store",
         "machines.server_requests",

@@ -19,10 +19,12 @@ from mcpcore.machines.exchange import Exchange
 from mcpcore.machines.session import Session
 from mcpcore.rules.revisions import HANDSHAKE
 from mcpcore.rules.transitions import (
+    CHANNEL,
     EXCHANGE,
     NEGOTIATION,
     SESSION,
     STREAM,
+    ChannelState,
     ExchangeEvent,
     ExchangeState,
     NegotiationState,
@@ -38,6 +40,7 @@ TABLES: dict[str, tuple[Table, Any]] = {
     "exchange": (EXCHANGE, ExchangeState.SENT),
     "session": (SESSION, SessionState.INITIALIZING),
     "stream": (STREAM, StreamState.AWAITING_ENDPOINT),
+    "channel": (CHANNEL, ChannelState.OPEN),
     "negotiation": (NEGOTIATION, NegotiationState.UNKNOWN),
 }
 

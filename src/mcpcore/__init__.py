@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         Complete,
         Emit,
         EndResponse,
+        OpenChannel,
         ReceiveData,
         ResolveHeaders,
+        SendMessage,
         SendRequest,
         Spawn,
         StartReader,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from mcpcore.extensions import Extension, Unfinished
     from mcpcore.handlers import BY_HAND, Handlers
     from mcpcore.limits import Limits
+    from mcpcore.machines.channel import DuplexChannel
     from mcpcore.machines.http_sse import EventStream
     from mcpcore.operation import Operation
     from mcpcore.rules.output_schemas import Mismatch, OutputChecker, OutputValidator
@@ -141,6 +144,7 @@ __all__ = [
     "DeadlineExceeded",
     "DetailedTask",
     "Discovery",
+    "DuplexChannel",
     "ElicitRequest",
     "ElicitResult",
     "ElicitUrlRequest",
@@ -170,6 +174,7 @@ __all__ = [
     "ModelHint",
     "ModelPreferences",
     "NotSentError",
+    "OpenChannel",
     "Operation",
     "OtherNotification",
     "OutputChecker",
@@ -199,6 +204,7 @@ __all__ = [
     "RpcError",
     "SamplingCapability",
     "SamplingMessage",
+    "SendMessage",
     "SendRequest",
     "ServerCapabilities",
     "Signal",
@@ -241,8 +247,10 @@ _MODULES = {
         "Complete",
         "Emit",
         "EndResponse",
+        "OpenChannel",
         "ReceiveData",
         "ResolveHeaders",
+        "SendMessage",
         "SendRequest",
         "Spawn",
         "StartReader",
@@ -279,6 +287,7 @@ _MODULES = {
     "extensions": ("Extension", "Unfinished"),
     "handlers": ("BY_HAND", "Handlers"),
     "limits": ("Limits",),
+    "machines.channel": ("DuplexChannel",),
     "machines.http_sse": ("EventStream",),
     "operation": ("Operation",),
     "rules.output_schemas": ("Mismatch", "OutputChecker", "OutputValidator"),

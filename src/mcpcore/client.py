@@ -163,6 +163,58 @@ class Client:
             verdict=verdict,
         )
 
+    @classmethod
+    def over_channel(
+        cls,
+        name: str,
+        *,
+        protocol_version: str | None = None,
+        limits: Limits | None = None,
+        client_info: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] | None = None,
+        default_ttl: float = 0.0,
+        share_public: bool = False,
+        handlers: Handlers | None = None,
+        extensions: Iterable[Extension] = (),
+        output_validator: OutputValidator | None = None,
+    ) -> Client:
+        """A client of a server at the other end of a duplex channel, such as a process's standard streams.
+
+        Its operations ask for ``OpenChannel`` and ``SendMessage``, not for ``SendRequest``.  A channel has no
+        headers, so there is nothing to resolve, and the server can't tell identities apart.
+
+        :param name: what to call the server in errors.
+        :raises ConfigurationError: if the configuration can never work.
+        """
+        endpoint = Endpoint.of_channel(name)
+        try:
+            pinned = None if protocol_version is None else revision_named(protocol_version)
+            caching, known = _caching(clock, default_ttl, share_public, False), _extensions(extensions)
+            info = _client_info(client_info)
+        except ConfigurationError as error:
+            raise error.located(name, "") from None
+        client = cls.__new__(cls)
+        client.limits = bounds = limits or Limits()
+        client._state = ClientState(
+            endpoint=endpoint,
+            transport=Transport.HTTP,
+            pipeline=HeaderPipeline.configure(endpoint, user_agent=""),
+            limits=bounds,
+            redirects=Redirects.NEVER,
+            client_info=info,
+            handlers=handlers or Handlers(),
+            extensions=known,
+            jitter=_no_jitter,
+            pinned=pinned,
+            opaque_identity=False,
+            caching=caching,
+            partitions=Partitions(Digester(_digest_key(None)), bounds, clock or _no_time),
+            stream_places=Places(bounds.streams),
+            output_validator=output_validator,
+            over_channel=True,
+        )
+        return client
+
     def __repr__(self) -> str:
         return f"<Client of {self._state.endpoint.name}>"
 
@@ -291,6 +343,7 @@ class Client:
             if partition.session is not None and partitions.can_end(partition):
                 sessions.append((partition.principal, partition.session))
         partitions.close()
+        self._state.close_channel()
         self._state.public.clear(partitions.now())
         return [self._goodbye(principal, session) for principal, session in sessions]
 

@@ -15,6 +15,8 @@ command                 answered by
 :class:`Spawn`          ``spawned()``
 :class:`Emit`           ``emitted()``
 :class:`StartReader`    ``reader_started()``
+:class:`OpenChannel`    ``channel_opened()`` or ``request_failed(error)``
+:class:`SendMessage`    ``message_sent()`` or ``request_failed(error)``
 :class:`StoreGet`       ``store_answered(entry_or_None)``
 :class:`StorePut`       ``store_done()``
 :class:`StoreDelete`    ``store_done()``
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpcore.context import RequestContext, Resolver
+    from mcpcore.machines.channel import DuplexChannel
     from mcpcore.machines.http_sse import EventStream
     from mcpcore.operation import Operation
     from mcpcore.signals import Signal
@@ -148,6 +151,31 @@ class StartReader:
 
 
 @frozen
+class OpenChannel:
+    """Open the channel to the server, and have it read by a task of the client's own, which feeds ``channel``.
+
+    The reader calls ``channel.receive_data(chunk)`` for each chunk, and sends what ``channel.data_to_send()`` returns
+    after it; while there is a ``channel.room``, it waits for that before it reads on.  At the end it calls
+    ``channel.receive_end()`` or ``channel.request_failed(error)``.  Once ``channel.closed`` is raised, it closes the
+    channel.
+    """
+
+    channel: DuplexChannel
+
+
+@frozen
+class SendMessage:
+    """Send ``data`` on ``channel``, which is open, whole and in turn.
+
+    A message that was begun is sent to its end, whatever becomes of the operation.  If the operation is given up before
+    its message was begun, answer with a :class:`~mcpcore.errors.NotSentError` before leaving it.
+    """
+
+    channel: DuplexChannel
+    data: bytes = field(repr=False)
+
+
+@frozen
 class StoredEntry:
     """What a shared store holds under a key.
 
@@ -207,6 +235,8 @@ Command = (
     | Spawn
     | Emit[Any]
     | StartReader
+    | OpenChannel
+    | SendMessage
     | StoreGet
     | StorePut
     | StoreDelete

@@ -44,7 +44,16 @@ class Limits:
     """How many messages wait for one call, on an HTTP+SSE stream or a channel, before no more are read; reading goes on
     when half of them have been handled."""
     pending_requests: int = 1_000
-    """How many requests may wait for their answer on one HTTP+SSE stream; a further call waits its turn."""
+    """How many requests may wait for their answer on one HTTP+SSE stream or channel; a further call waits its turn."""
+    probe: float = 10.0
+    """How many seconds a server on a channel has to answer ``server/discover``; after that it is one of the handshake
+    era, some of which never answer what they do not know."""
+    restarts: int = 8
+    """How often in a row a channel may end before it could be used; after that no call opens another one."""
+    exit: float = 5.0
+    """How many seconds the process of a server has to end once its input is closed; then it is terminated."""
+    termination: float = 2.0
+    """How many seconds it has to end after that; then it is killed."""
     pages: int = 1_000
     """How many pages a listing may have."""
     mirrored_bytes: int = 256 * 1024

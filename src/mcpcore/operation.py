@@ -24,8 +24,10 @@ from mcpcore.commands import (
     Complete,
     Emit,
     EndResponse,
+    OpenChannel,
     ReceiveData,
     ResolveHeaders,
+    SendMessage,
     SendRequest,
     Spawn,
     StartReader,
@@ -36,7 +38,7 @@ from mcpcore.commands import (
 )
 from mcpcore.context import RequestKind
 from mcpcore.errors import DeadlineExceeded, LocalProtocolError, McpError
-from mcpcore.machines.requests import send
+from mcpcore.machines.requests import tell
 from mcpcore.machines.session import terminate
 
 if TYPE_CHECKING:
@@ -111,8 +113,11 @@ class Operation(Generic[T]):
         self._answer(None, ReceiveData)
 
     def request_failed(self, error: McpError) -> None:
-        """Answer ``SendRequest`` or ``ReceiveData`` with what kept the engine from it, mostly a ``TransportError``."""
-        self._fail(error, SendRequest, ReceiveData)
+        """Answer with what kept you from it, mostly a ``TransportError``.
+
+        That is an answer to ``SendRequest``, ``ReceiveData``, ``OpenChannel`` and ``SendMessage``.
+        """
+        self._fail(error, SendRequest, ReceiveData, OpenChannel, SendMessage)
 
     def response_ended(self) -> None:
         """Answer ``EndResponse``."""
@@ -141,6 +146,14 @@ class Operation(Generic[T]):
     def reader_started(self) -> None:
         """Answer ``StartReader``."""
         self._answer(None, StartReader)
+
+    def channel_opened(self) -> None:
+        """Answer ``OpenChannel``."""
+        self._answer(None, OpenChannel)
+
+    def message_sent(self) -> None:
+        """Answer ``SendMessage``."""
+        self._answer(None, SendMessage)
 
     def store_answered(self, entry: StoredEntry | None) -> None:
         """Answer ``StoreGet`` with what was found, or None."""
@@ -220,7 +233,7 @@ def _take_leave(call: Call, notice: Outbound | None) -> Flow[None]:
     """Tell the server what it still has to know."""
     if notice is not None:
         try:
-            yield from send(call, notice)
+            yield from tell(call, notice)
         except McpError as error:
             _log.warning("a cancellation could not be sent: %r", str(error))
     session, call.own_session = call.own_session, None
@@ -231,9 +244,10 @@ def _take_leave(call: Call, notice: Outbound | None) -> Flow[None]:
 def _cancelled_notification(sent: Outbound) -> Outbound | None:
     """What tells the server that nobody waits for its answer any more (2025-11-25, "Cancellation").
 
-    None in the modern era, where closing the response says it already.
+    None in the modern era over HTTP, where closing the response says it already; a channel has no such sign
+    (2026-07-28, "Cancellation", Transport-Specific Cancellation).
     """
-    if sent.revision is None or not sent.revision.notifications:
+    if sent.channel is None and (sent.revision is None or not sent.revision.notifications):
         return None
     params = {"requestId": sent.request_id, "reason": "the caller gave up"}
     return evolve(

@@ -5,9 +5,10 @@ among progress, changes and requests of the server's.  Somebody must keep readin
 arrives is sorted into *mailboxes*, one for each request that waits, and each call handles what it finds in its own, in
 its own context.
 
-The backlog is bounded by not reading.  Once a mailbox is full, what has arrived stays where it is, unparsed, and the
-reader is to leave the rest where *it* is until :attr:`Mailboxes.room` is raised; so a server that sends faster than its
-messages are handled is slowed down, as TCP or a pipe slows it.  That holds up all that share the stream.
+The backlog is bounded by not reading.  Once a call's mailbox is full, what has arrived stays where it is, unparsed, and
+the reader is to leave the rest where *it* is until :attr:`Mailboxes.room` is raised; so a server that sends faster than
+its messages are handled is slowed down, as TCP or a pipe slows it.  That holds up all that share the stream.  One who
+listens, for as long as it pleases, must not: when its mailbox is full, it gets no more, and is told.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response
-from mcpcore.codecs.shapes import is_integer
+from mcpcore.codecs.shapes import as_object, is_integer
 from mcpcore.commands import WaitFor
 from mcpcore.errors import LimitExceeded, McpError
 from mcpcore.rules.freshness import Change
+from mcpcore.rules.metadata import SUBSCRIPTION_ID_KEY
 from mcpcore.signals import Signal
 from mcpcore.statistics import Counters
 
@@ -78,6 +80,10 @@ class Mailbox:
         return message
 
 
+def _nobody_waits() -> None:
+    """What is done about room in the mailbox of one who listens, for whom reading does not stop."""
+
+
 def nobody_cares(change: Change) -> None:
     """What is done about a change on a stream that belongs to no client."""
 
@@ -105,10 +111,11 @@ class Mailboxes:
     failure: McpError | None = field(default=None, init=False)
     _last_words: McpError | None = field(default=None, init=False, repr=False)
     _mailboxes: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
+    _subscriptions: dict[int | str, Mailbox] = field(factory=dict[int | str, Mailbox], init=False, repr=False)
     _listeners: list[Mailbox] = field(factory=list[Mailbox], init=False, repr=False)
 
     def __len__(self) -> int:
-        return len(self._mailboxes)
+        return len(self._mailboxes) + len(self._subscriptions)
 
     def expect(self, request_id: int | str) -> Mailbox:
         """A mailbox for the answer to one request.
@@ -133,13 +140,27 @@ class Mailboxes:
         """
         if self.failure is not None:
             raise again(self.failure)
-        mailbox = Mailbox(self._capacity, self._make_room)
+        mailbox = Mailbox(self._capacity, _nobody_waits)
         self._listeners.append(mailbox)
         return mailbox
 
     def stop_listening(self, mailbox: Mailbox) -> None:
         """Remove such a mailbox; what is still in it is for nobody."""
         self._listeners.remove(mailbox)
+
+    def subscribe(self, request_id: int | str) -> Mailbox:
+        """A mailbox for what arrives for one subscription.
+
+        :raises McpError: if the stream has ended.
+        """
+        if self.failure is not None:
+            raise again(self.failure)
+        mailbox = self._subscriptions[request_id] = Mailbox(self._capacity, _nobody_waits)
+        return mailbox
+
+    def unsubscribe(self, request_id: int | str) -> None:
+        """Remove such a mailbox; what is still in it is for nobody."""
+        self._subscriptions.pop(request_id, None)
 
     def sort(self) -> None:
         """Leave what has arrived where it belongs, until that is done, a mailbox is full, or the stream has ended.
@@ -167,11 +188,11 @@ class Mailboxes:
         self.failure = error.with_traceback(None)
         self._on_end()
         self.closed.raise_()
-        for mailbox in (*self._mailboxes.values(), *self._listeners):
+        for mailbox in (*self._mailboxes.values(), *self._subscriptions.values(), *self._listeners):
             mailbox.put(again(error))
 
     def _leave(self, message: Message) -> None:
-        """Leave a message at the mailbox that it belongs to; what belongs nowhere is for nobody."""
+        """Leave a message at the mailbox that it belongs to; what belongs to no call is for those who listen."""
         mailbox = self._find(message)
         if mailbox is None:
             self._take_note(message)
@@ -184,24 +205,39 @@ class Mailboxes:
         match message:
             case Response() | ErrorResponse():
                 return self._mailboxes.get(message.id) if message.id is not None else None
-            case Request():
-                # What the server asks is handled by the call that has waited longest, else by who listens.
-                return next(iter((*self._mailboxes.values(), *self._listeners)), None)
-            case Notification(method="notifications/message"):
+            case Request() | Notification(method="notifications/message"):
+                # What the server asks and logs is handled by the call that has waited longest.
                 return next(iter(self._mailboxes.values()), None)
             case _:
                 token = message.params.get("progressToken")
                 return self._mailboxes.get(token) if is_integer(token) else None
 
     def _take_note(self, message: Message) -> None:
-        """Handle a message that no call waits for: it may tell of a change, else it is ignored."""
+        """Handle a message that no call waits for: it may tell of a change, and be for somebody who listens."""
         change = Change.from_notification(message) if isinstance(message, Notification) else None
         if change is not None:
             self._on_change(change)
-        elif not self._listeners:
-            self._counters.ignored_messages += 1
-        for listener in self._listeners:
+        listeners = self._listeners_for(message)
+        for listener in listeners:
             self._tell(listener, message)
+        if change is None and not listeners:
+            self._counters.ignored_messages += 1
+
+    def _listeners_for(self, message: Message) -> list[Mailbox]:
+        match message:
+            case Response() | ErrorResponse():
+                number: object = message.id
+            case Request():
+                return self._listeners[:1]
+            case Notification(method="notifications/cancelled"):
+                number = message.params.get("requestId")
+            case _:
+                meta = as_object(message.params.get("_meta")) or {}
+                number = meta.get(SUBSCRIPTION_ID_KEY)
+        if number is None:
+            return list(self._listeners) if isinstance(message, Notification) else []
+        subscription = self._subscriptions.get(number) if is_integer(number) else None
+        return [] if subscription is None else [subscription]
 
     def _tell(self, listener: Mailbox, message: Message) -> None:
         """Leave a message for one who listens, and who must not hold up the calls that share the stream."""

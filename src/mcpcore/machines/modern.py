@@ -24,7 +24,7 @@ from mcpcore.rules.metadata import (
     with_meta,
 )
 from mcpcore.rules.parameter_headers import mirrored_arguments
-from mcpcore.rules.revisions import Era, Revision, newest
+from mcpcore.rules.revisions import MODERN, Era, Revision, newest
 from mcpcore.state.partitions import Discovery
 
 if TYPE_CHECKING:
@@ -113,6 +113,16 @@ def supported_versions(answer: Response | ErrorResponse | None) -> Collection[st
             return as_texts(versions)
         case _:
             return ()
+
+
+def proven_revision(answer: Response | ErrorResponse | None) -> Revision | None:
+    """The modern revision to speak with a server that answered a probe so; None if that is no proof that it is modern.
+
+    (2026-07-28, "Versioning and Compatibility", Backward Compatibility with Initialization-Based Versions.)
+    """
+    versions = supported_versions(answer)
+    is_modern_error = isinstance(answer, ErrorResponse) and answer.code in MODERN_ERRORS
+    return newest(Era.MODERN, versions) or (MODERN if is_modern_error and not versions else None)
 
 
 def read_discovery(result: dict[str, Any]) -> Discovery:

@@ -18,6 +18,7 @@ from attrs import define, field
 
 from mcpcore.codecs.jsonrpc import ErrorResponse, Response
 from mcpcore.errors import McpError
+from mcpcore.machines.channel import ensure_channel
 from mcpcore.machines.http_sse import ensure_stream
 from mcpcore.machines.modern import (
     DISCOVER,
@@ -79,6 +80,8 @@ def is_modern_error(exchange: Exchange) -> bool:
 def negotiate(call: Call) -> Flow[Verdict]:
     """The verdict, from a search of this call's or of another's."""
     state = call.state
+    if state.over_channel:
+        return Verdict((yield from ensure_channel(call)).revision)
     if state.verdict is not None:
         return state.verdict
     search = Search(call)

@@ -21,8 +21,18 @@ from attrs import evolve, field, frozen
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.header_fields import encode_value
 from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
+from mcpcore.codecs.newline_json import frame
 from mcpcore.codecs.shapes import is_integer
-from mcpcore.commands import Beside, CallHandler, EndResponse, ReceiveData, ResolveHeaders, SendRequest, WaitFor
+from mcpcore.commands import (
+    Beside,
+    CallHandler,
+    EndResponse,
+    ReceiveData,
+    ResolveHeaders,
+    SendMessage,
+    SendRequest,
+    WaitFor,
+)
 from mcpcore.context import RequestContext, RequestKind
 from mcpcore.errors import (
     ForbiddenError,
@@ -51,6 +61,7 @@ if TYPE_CHECKING:
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
+    from mcpcore.machines.channel import DuplexChannel
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
     from mcpcore.state.call import Call
@@ -85,6 +96,7 @@ class Outbound:
     :ivar revision: the revision it is made in, or None before that is known.
     :ivar answered_elsewhere: whether the JSON-RPC answer comes on another stream than this request's response.
     :ivar is_stream: whether the response stays open for as long as somebody listens.
+    :ivar channel: what it goes over instead of HTTP, or None; there is nothing but its body then.
     """
 
     kind: RequestKind
@@ -98,6 +110,7 @@ class Outbound:
     revision: Revision | None = None
     answered_elsewhere: bool = False
     is_stream: bool = False
+    channel: DuplexChannel | None = None
 
     @property
     def awaited_id(self) -> int | str | None:
@@ -380,6 +393,17 @@ def _redirect_target(url: str, location: str) -> str:
         return HIDDEN
 
 
+def tell(call: Call, outbound: Outbound) -> Flow[Exchange | None]:
+    """Send what has no answer: a notification, or an answer to the server.
+
+    :returns: the exchange, whatever its status; None over a channel.
+    """
+    if outbound.channel is None:
+        return (yield from send(call, outbound))
+    yield SendMessage(outbound.channel, frame(outbound.body))
+    return None
+
+
 def handle_message(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
     """Handle what a server sends before its answer to ``outbound``: progress, changes, and requests of its own."""
     if isinstance(message, Request):
@@ -487,12 +511,12 @@ def _reply(call: Call, outbound: Outbound, request: Request, answer: Response | 
             rpc_name=None,
             request_id=request.id,
         )
-        exchange = yield from send(call, reply)
+        exchange = yield from tell(call, reply)
     except McpError as error:
         # The call that this happens in is sound: it goes on, and the server does without our answer.
         _log.warning("could not answer the server's request: %r", str(error))
     else:
-        if exchange.head.status >= 300:
+        if exchange is not None and exchange.head.status >= 300:
             _log.warning("the server refused our answer to its request: %r", str(refusal(exchange)))
 
 

@@ -91,6 +91,11 @@ class Endpoint:
         is_private = origin[0] == "https" or _is_loopback(origin[1])
         return cls(url, parts._replace(fragment="").geturl(), redact_url(url), is_private, origin)
 
+    @classmethod
+    def of_channel(cls, name: str) -> Endpoint:
+        """What is at the other end of a channel; it has a name, and no address."""
+        return cls(name, "", name, True, ("", "", 0))
+
     def resolve(self, base: str, reference: str) -> str | None:
         """The absolute URL that ``reference`` means at ``base``, or None if it leaves this endpoint's origin."""
         if _NOT_IN_URL.search(reference):

@@ -151,6 +151,49 @@ STREAM: Mapping[tuple[StreamState, StreamEvent], StreamState] = {
 }
 
 
+class ChannelState(_Symbol):
+    """How far a duplex channel has come (2026-07-28, "stdio", Backward Compatibility; 2025-11-25, "Lifecycle")."""
+
+    OPEN = "open"
+    PROBING = "waiting for the answer to server/discover"
+    NOT_MODERN = "known not to be modern"
+    INITIALIZING = "waiting for the result of initialize"
+    INITIALIZED = "initialized, not yet confirmed"
+    MODERN = "modern"
+    HANDSHAKE = "handshake done"
+    ENDED = "ended"
+
+
+class ChannelEvent(_Symbol):
+    """What can happen to a duplex channel."""
+
+    PROBE = "server/discover is sent"
+    SKIP_PROBE = "a handshake revision is pinned"
+    NOT_SENT = "the request was not sent"
+    MODERN_PROOF = "a modern result or error"
+    NOT_MODERN = "any other answer, or none in time"
+    INITIALIZE = "initialize is sent"
+    INITIALIZE_RESULT = "the result of initialize"
+    CONFIRMED = "notifications/initialized is sent"
+    END = "the end of the channel"
+
+
+CHANNEL: Mapping[tuple[ChannelState, ChannelEvent], ChannelState] = {
+    (ChannelState.OPEN, ChannelEvent.PROBE): ChannelState.PROBING,
+    (ChannelState.OPEN, ChannelEvent.SKIP_PROBE): ChannelState.NOT_MODERN,
+    (ChannelState.PROBING, ChannelEvent.NOT_SENT): ChannelState.OPEN,
+    (ChannelState.PROBING, ChannelEvent.MODERN_PROOF): ChannelState.MODERN,
+    (ChannelState.PROBING, ChannelEvent.NOT_MODERN): ChannelState.NOT_MODERN,
+    (ChannelState.NOT_MODERN, ChannelEvent.INITIALIZE): ChannelState.INITIALIZING,
+    (ChannelState.INITIALIZING, ChannelEvent.NOT_SENT): ChannelState.NOT_MODERN,
+    # One that was too slow to answer the probe in time shows only now what it is.
+    (ChannelState.INITIALIZING, ChannelEvent.MODERN_PROOF): ChannelState.MODERN,
+    (ChannelState.INITIALIZING, ChannelEvent.INITIALIZE_RESULT): ChannelState.INITIALIZED,
+    (ChannelState.INITIALIZED, ChannelEvent.CONFIRMED): ChannelState.HANDSHAKE,
+    **{(state, ChannelEvent.END): ChannelState.ENDED for state in ChannelState if state is not ChannelState.ENDED},
+}
+
+
 class NegotiationState(_Symbol):
     """How far the search for a server's era has come (2026-07-28, "Versioning and Compatibility")."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mcpcore.extensions import Extension
     from mcpcore.handlers import Handlers
     from mcpcore.limits import Limits
+    from mcpcore.machines.channel import DuplexChannel
     from mcpcore.rules.endpoint import Endpoint
     from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.pipeline import HeaderPipeline
@@ -90,6 +91,10 @@ class ClientState:
 
     :ivar output_validator: makes what checks structured results, or None if they are not checked.
     :ivar public: the public lists that identities share.
+    :ivar over_channel: whether the server is at the other end of a channel, and not spoken to over HTTP.
+    :ivar channel: the channel that was opened last.
+    :ivar fruitless_channels: how many channels in a row were opened and could not be used.
+    :ivar is_closed: whether nothing is to be opened any more.
     """
 
     endpoint: Endpoint
@@ -108,6 +113,10 @@ class ClientState:
     stream_places: Places = field(repr=False)
     output_validator: OutputValidator | None = field(default=None, repr=False)
     verdict: Verdict | None = None
+    over_channel: bool = False
+    channel: DuplexChannel | None = field(default=None, init=False)
+    fruitless_channels: int = field(default=0, init=False)
+    is_closed: bool = field(default=False, init=False)
     probing: Runway = field(factory=Runway, repr=False)
     counters: Counters = field(factory=Counters, init=False, repr=False)
     public: ResponseCache = field(
@@ -132,10 +141,24 @@ class ClientState:
     def record(self, verdict: Verdict) -> None:
         """Take note how the server is to be spoken to; what it said in another way no longer counts."""
         if self.verdict not in (None, verdict):
-            now = self.partitions.now()
-            for cache in (self.public, *(partition.cache for partition in self.partitions.all())):
-                cache.clear(now)
+            self.forget_answers()
         self.verdict = verdict
+
+    def caches(self) -> list[ResponseCache]:
+        """What is kept of answers: the public ones, and each identity's."""
+        return [self.public, *(partition.cache for partition in self.partitions.all())]
+
+    def close_channel(self) -> None:
+        """Close the channel, if there is one, and open none from now on."""
+        self.is_closed = True
+        if self.channel is not None:
+            self.channel.close()
+
+    def forget_answers(self) -> None:
+        """Drop every answer that is kept."""
+        now = self.partitions.now()
+        for cache in self.caches():
+            cache.clear(now)
 
     def statistics(self) -> Statistics:
         """The client in numbers."""

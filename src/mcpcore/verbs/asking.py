@@ -1,6 +1,6 @@
-"""One request to the server, in each of the three ways in which a server can be spoken to.
+"""One request to the server, in each of the four ways in which a server can be spoken to.
 
-What all three have in common is what the cache needs of them: to find out whose request it is, to resolve its headers
+What all four have in common is what the cache needs of them: to find out whose request it is, to resolve its headers
 before anybody waits for its answer, and to make it.  Each says by
 :class:`~mcpcore.machines.negotiation.VerdictBroken` that the server answers as if it were of another kind.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import define, field
 
 from mcpcore.context import RequestKind
+from mcpcore.machines.channel import ensure_channel, request_on
 from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
 from mcpcore.machines.modern import DISCOVER, modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era, is_modern_error
@@ -49,6 +50,8 @@ class Asking(Protocol):
 
 def asking(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Asking:
     """A request in the way of ``verdict``."""
+    if call.state.over_channel:
+        return _OnChannel(call, method, params)
     if verdict.is_modern:
         return _Modern(call, verdict, method, params)
     message = request_message(call, method, params)
@@ -126,6 +129,30 @@ class _InSession:
         if is_modern_error(exchange):
             raise VerdictBroken(refusal(exchange))
         return result_of(exchange)
+
+
+@define(eq=False)
+class _OnChannel:
+    """A request over a duplex channel, where there are no headers to resolve."""
+
+    _call: Call
+    _method: str
+    _params: dict[str, Any] = field(repr=False)
+
+    def settle(self) -> Flow[None]:
+        yield from ensure_channel(self._call)
+
+    def resolve(self) -> Flow[Resolution]:
+        yield from ensure_channel(self._call)
+        return self._call.state.pipeline.begin(self._call.context)
+
+    def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
+        result = yield from self._ask(self._method, self._params)
+        return (yield from finish(self._call, self._method, self._params, result, self._ask))
+
+    def _ask(self, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+        channel = yield from ensure_channel(self._call)
+        return (yield from request_on(self._call, channel, method, params))
 
 
 @define(eq=False)

@@ -3,7 +3,8 @@
 What is behind it differs by revision.  The modern era has a request for it, ``subscriptions/listen``, whose response is
 the stream; it ends by an answer, and a stream that ends without one was dropped (2026-07-28, "Subscriptions").  In the
 handshake era a session has a GET stream, which is opened again whenever it breaks off (2025-11-25, "Transports",
-Listening for Messages from the Server).  Over HTTP+SSE it is the identity's one stream, which is there anyhow.
+Listening for Messages from the Server).  Over HTTP+SSE it is the identity's one stream, which is there anyhow, and over
+a channel what comes on that for no call.
 
 The flow hands out events one by one, and reads on only when the next one is wanted; so a listener that is slow slows
 its server down, and nothing piles up.  Whatever the server asks on the stream is answered by the handlers, in the
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from mcpcore.codecs.jsonrpc import Notification, Request
+from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request
+from mcpcore.codecs.newline_json import frame
 from mcpcore.codecs.shapes import as_object
-from mcpcore.commands import Emit, WaitFor
+from mcpcore.commands import Emit, SendMessage, WaitFor
 from mcpcore.context import RequestKind
-from mcpcore.errors import LocalProtocolError, TransportError
+from mcpcore.errors import LocalProtocolError, RpcError, TransportError
+from mcpcore.machines.channel import ensure_channel
 from mcpcore.machines.http_sse import ensure_stream
 from mcpcore.machines.modern import modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
@@ -37,6 +40,7 @@ from mcpcore.machines.requests import (
     send,
 )
 from mcpcore.machines.session import drop, ensure_session
+from mcpcore.rules.metadata import SUBSCRIPTION_ID_KEY
 from mcpcore.signals import Signal
 from mcpcore.types.subscriptions import Acknowledged, Reopened, SubscriptionFilter, read_event
 from mcpcore.verbs import rpc
@@ -44,14 +48,15 @@ from mcpcore.verbs import rpc
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.errors import McpError
+    from mcpcore.machines.channel import DuplexChannel
     from mcpcore.machines.exchange import Exchange
+    from mcpcore.machines.http_sse import EventStream
     from mcpcore.machines.session import Session
     from mcpcore.state.call import Call
     from mcpcore.state.client_state import Verdict
 
 LISTEN = "subscriptions/listen"
 SUBSCRIBE = "resources/subscribe"
-SUBSCRIPTION_ID_KEY = "io.modelcontextprotocol/subscriptionId"
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 
@@ -65,6 +70,8 @@ def listen(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
 
 
 def _listen(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> Flow[None]:
+    if call.state.over_channel:
+        return _on_channel(call, wanted)
     if verdict.is_modern:
         return _subscription(call, verdict, wanted)
     if verdict.http_sse:
@@ -82,7 +89,7 @@ def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> F
     if not exchange.is_stream:
         result_of(exchange)
         return
-    subscription = _Subscription(call, outbound, exchange)
+    subscription = _Subscription(call, outbound)
     yield from read_messages(exchange, subscription.take)
     yield from drain(exchange)
     result_of(exchange)
@@ -90,11 +97,10 @@ def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> F
 
 @define(eq=False)
 class _Subscription:
-    """What arrives on the response of one ``subscriptions/listen``."""
+    """What arrives for one ``subscriptions/listen``."""
 
     _call: Call
     _outbound: Outbound
-    _exchange: Exchange
     _is_open: bool = field(default=False, init=False)
 
     def take(self, message: Notification | Request) -> Flow[None]:
@@ -111,7 +117,7 @@ class _Subscription:
 
     def _is_own(self, message: Notification) -> bool:
         meta = as_object(message.params.get("_meta")) or {}
-        return bool(meta.get(SUBSCRIPTION_ID_KEY) == self._exchange.request_id)
+        return bool(meta.get(SUBSCRIPTION_ID_KEY) == self._outbound.request_id)
 
 
 def _tell(call: Call, outbound: Outbound, notification: Notification) -> Flow[None]:
@@ -147,6 +153,42 @@ def _subscribe(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
 def _shared_stream(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> Flow[None]:
     """The identity's one event stream (2024-11-05, "Transports", HTTP with SSE)."""
     stream = yield from ensure_stream(call, verdict.revision)
+    yield from _overhear(call, stream, _asker(stream.open_session), wanted)
+
+
+def _on_channel(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
+    """The one channel, which carries everything (2026-07-28, "Subscriptions"; 2025-11-25, "Transports", stdio)."""
+    channel = yield from ensure_channel(call)
+    if channel.session is None:
+        yield from _subscription_on(call, channel, wanted)
+    else:
+        yield from _overhear(call, channel, evolve(_asker(channel.session), channel=channel), wanted)
+
+
+def _subscription_on(call: Call, channel: DuplexChannel, wanted: SubscriptionFilter) -> Flow[None]:
+    """What arrives on a channel for one ``subscriptions/listen``, until that is answered."""
+    params = {"notifications": wanted.to_json()}
+    outbound = evolve(modern_request(call, channel.revision, LISTEN, params, RequestKind.LISTEN), channel=channel)
+    assert outbound.request_id is not None
+    mailbox, subscription = channel.subscribe(outbound.request_id), _Subscription(call, outbound)
+    try:
+        call.sent = outbound
+        yield SendMessage(channel, frame(outbound.body))
+        while isinstance(message := (yield from mailbox.take()), Request | Notification):
+            if message.method == "notifications/cancelled":
+                raise TransportError("the server dropped the subscription")
+            yield from subscription.take(message)
+    finally:
+        call.sent = None
+        channel.unsubscribe(outbound.request_id)
+    if isinstance(message, ErrorResponse):
+        raise RpcError(message.message, code=message.code, data=message.data)
+
+
+def _overhear(
+    call: Call, stream: EventStream | DuplexChannel, asker: Outbound, wanted: SubscriptionFilter
+) -> Flow[None]:
+    """What belongs to no request, on a stream that is there anyhow."""
     mailbox = stream.listen()
     try:
         yield from _subscribe(call, wanted)
@@ -154,7 +196,7 @@ def _shared_stream(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> 
         while True:
             message = yield from mailbox.take()
             if isinstance(message, Notification | Request):
-                yield from _heed(call, _asker(stream.open_session), message)
+                yield from _heed(call, asker, message)
     finally:
         stream.stop_listening(mailbox)
 

@@ -1,8 +1,8 @@
 """One JSON-RPC message to the server, in whatever way this server is to be spoken to.
 
-The three ways (modern, a session over Streamable HTTP, HTTP+SSE) meet here and nowhere above.  Where one of them says
-by :class:`~mcpcore.machines.negotiation.VerdictBroken` that the server answers as if it were of another kind, the call
-searches again and, if the server has indeed changed, sends its message once more.
+The four ways (modern, a session over Streamable HTTP, HTTP+SSE, a channel) meet here and nowhere above.  Where one of
+them says by :class:`~mcpcore.machines.negotiation.VerdictBroken` that the server answers as if it were of another kind,
+the call searches again and, if the server has indeed changed, sends its message once more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mcpcore.codecs.jsonrpc import Notification
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError
+from mcpcore.machines.channel import ensure_channel, notify_on
 from mcpcore.machines.http_sse import ensure_stream, post_message
 from mcpcore.machines.modern import DISCOVER, read_discovery
 from mcpcore.machines.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
@@ -96,6 +97,9 @@ def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -
     if not verdict.revision.notifications:
         raise LocalProtocolError(f"revision {verdict.revision.name} has no notifications from client to server")
     message = Notification(method, params)
+    if call.state.over_channel:
+        yield from notify_on(call, (yield from ensure_channel(call)), message)
+        return
     if verdict.http_sse:
         stream = yield from ensure_stream(call, verdict.revision)
         yield from post_message(call, stream, stream.open_session.post(RequestKind.NOTIFICATION, message))
@@ -111,6 +115,10 @@ def _ping(call: Call, verdict: Verdict) -> Flow[None]:
 
 
 def _open(call: Call, verdict: Verdict) -> Flow[Discovery]:
+    if call.state.over_channel:
+        channel = yield from ensure_channel(call)
+        if channel.session is not None:
+            return channel.session.discovery
     if verdict.http_sse:
         stream = yield from ensure_stream(call, verdict.revision)
         return stream.open_session.discovery

@@ -51,12 +51,12 @@ def _read_page(call: Call, result: dict[str, Any]) -> list[Tool]:
 
 
 def _remember(call: Call, tool: Tool) -> None:
-    """Keep what later calls of ``tool`` need.
+    """Keep what later calls of ``tool`` need; a channel has no headers for arguments to travel as.
 
     :raises RemoteProtocolError: if its annotations make it unusable in the era that has them.
     """
     state, verdict = call.state, call.state.verdict
-    if verdict is not None and verdict.is_modern:
+    if verdict is not None and verdict.is_modern and not state.over_channel:
         try:
             annotations = read_annotations(tool.input_schema)
         except RemoteProtocolError as error:
