@@ -234,6 +234,7 @@ LAYERS = (
         "types.wire",
         "rules.parameter_headers",
         "rules.output_schemas",
+        "rules.trace_context",
         "handlers",
         "extensions",
         "rules.capabilities",

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from mcpcore.machines.http_sse import EventStream
     from mcpcore.operation import Operation
     from mcpcore.rules.output_schemas import Mismatch, OutputChecker, OutputValidator
+    from mcpcore.rules.trace_context import TraceHook
     from mcpcore.signals import Signal
     from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
@@ -227,6 +228,7 @@ __all__ = [
     "ToolError",
     "ToolResultContent",
     "ToolUseContent",
+    "TraceHook",
     "TransportError",
     "UnauthorizedError",
     "Unfinished",
@@ -291,6 +293,7 @@ _MODULES = {
     "machines.http_sse": ("EventStream",),
     "operation": ("Operation",),
     "rules.output_schemas": ("Mismatch", "OutputChecker", "OutputValidator"),
+    "rules.trace_context": ("TraceHook",),
     "signals": ("Signal",),
     "state.partitions": ("Discovery",),
     "statistics": ("Statistics",),

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mcpcore.machines.session import Session
     from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.revisions import Revision
+    from mcpcore.rules.trace_context import TraceHook
     from mcpcore.statistics import Statistics
     from mcpcore.types.progress import Progress
     from mcpcore.types.tools import CallToolResult, Tool
@@ -92,6 +93,8 @@ class Client:
         they do not.
     :param output_validator: makes what checks the structured results of tools against the schemas that these promise,
         see :data:`~mcpcore.rules.output_schemas.OutputValidator`; without one they are not checked.
+    :param trace: is asked for each message which trace it belongs to, by ``traceparent``, ``tracestate`` and
+        ``baggage``, which then go into its ``_meta`` and its headers.
     :raises ConfigurationError: if the configuration can never work.
     """
 
@@ -119,6 +122,7 @@ class Client:
         extensions: Iterable[Extension] = (),
         jitter: Callable[[], float] | None = None,
         output_validator: OutputValidator | None = None,
+        trace: TraceHook | None = None,
     ) -> None:
         endpoint = Endpoint.parse(url)
         try:
@@ -160,6 +164,7 @@ class Client:
             ),
             stream_places=Places(self.limits.streams),
             output_validator=output_validator,
+            trace_hook=trace,
             verdict=verdict,
         )
 

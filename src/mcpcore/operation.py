@@ -40,6 +40,7 @@ from mcpcore.context import RequestKind
 from mcpcore.errors import DeadlineExceeded, LocalProtocolError, McpError
 from mcpcore.machines.requests import tell
 from mcpcore.machines.session import terminate
+from mcpcore.rules.metadata import with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -249,7 +250,7 @@ def _cancelled_notification(sent: Outbound) -> Outbound | None:
     """
     if sent.channel is None and (sent.revision is None or not sent.revision.notifications):
         return None
-    params = {"requestId": sent.request_id, "reason": "the caller gave up"}
+    params = with_meta({"requestId": sent.request_id, "reason": "the caller gave up"}, sent.trace or {})
     return evolve(
         sent,
         kind=RequestKind.NOTIFICATION,

@@ -309,7 +309,7 @@ def _step(call: Call, channel: DuplexChannel) -> Flow[None]:
             yield WaitFor(channel.answered)
             _take_initialize_result(call, channel)
         case ChannelState.INITIALIZED:
-            yield SendMessage(channel, frame(initialized_notification(channel.open_session).body))
+            yield SendMessage(channel, frame(initialized_notification(call, channel.open_session).body))
             channel.open_session.note(SessionEvent.CONFIRMED)
             channel.note(ChannelEvent.CONFIRMED)
         case _:

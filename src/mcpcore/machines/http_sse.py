@@ -268,7 +268,7 @@ def _connect(call: Call, request: Outbound, revision: Revision, resolution: Reso
 def _shake_hands(call: Call, stream: EventStream, session: Session) -> Flow[None]:
     result = yield from ask(call, stream, initialize_request(call, session))
     session.accept(result, call.state.limits, call.state.pinned)
-    yield from post_message(call, stream, initialized_notification(session))
+    yield from post_message(call, stream, initialized_notification(call, session))
     session.note(SessionEvent.CONFIRMED)
 
 

@@ -25,6 +25,7 @@ from mcpcore.rules.metadata import (
 )
 from mcpcore.rules.parameter_headers import mirrored_arguments
 from mcpcore.rules.revisions import MODERN, Era, Revision, newest
+from mcpcore.rules.trace_context import trace_in
 from mcpcore.state.partitions import Discovery
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def modern_request(
     meta = dict(request_meta(revision, state.client_info, state.capabilities(revision)))
     if call.on_progress is not None and kind is RequestKind.REQUEST:
         meta[PROGRESS_TOKEN_KEY] = request_id
+    message = Request(request_id, method, with_meta(params, {**meta, **state.trace()}))
     name = rpc_name(method, params)
-    body = jsonrpc.encode(Request(request_id, method, with_meta(params, meta)))
     return Outbound(
         kind=kind,
         url=state.endpoint.url,
@@ -63,12 +64,13 @@ def modern_request(
             (b"mcp-protocol-version", revision.name.encode("ascii")),
             *mirrored_headers(method, name),
         ),
-        body=body,
+        body=jsonrpc.encode(message),
         rpc_method=method,
         rpc_name=name,
         request_id=request_id,
         revision=revision,
         is_stream=kind is RequestKind.LISTEN,
+        trace=trace_in(message.params),
     )
 
 

@@ -57,7 +57,7 @@ from mcpcore.types.progress import Progress
 from mcpcore.types.wire import optional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
@@ -97,6 +97,7 @@ class Outbound:
     :ivar answered_elsewhere: whether the JSON-RPC answer comes on another stream than this request's response.
     :ivar is_stream: whether the response stays open for as long as somebody listens.
     :ivar channel: what it goes over instead of HTTP, or None; there is nothing but its body then.
+    :ivar trace: which trace its message says that it belongs to; None if it has no message that could.
     """
 
     kind: RequestKind
@@ -111,6 +112,7 @@ class Outbound:
     answered_elsewhere: bool = False
     is_stream: bool = False
     channel: DuplexChannel | None = None
+    trace: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
     def awaited_id(self) -> int | str | None:
@@ -133,7 +135,7 @@ def resolve(
     :raises HeaderResolverError: if one raises or returns what cannot be sent.
     """
     pipeline, context = call.state.pipeline, call.context
-    resolution = pipeline.begin(context)
+    resolution = pipeline.begin(context, _trace_of(call, outbound))
     call.resolutions += bool(pipeline.resolvers)
     resolution.protocol_version = outbound.revision.name if outbound.revision else None
     for step, resolver in enumerate(pipeline.resolvers):
@@ -165,6 +167,13 @@ def resolve(
         resolution.add(step, headers)
     call.settle(resolution)
     return resolution
+
+
+def _trace_of(call: Call, outbound: Outbound) -> Mapping[str, str] | None:
+    """What the headers of one request are to say of its trace: the same as its message."""
+    if call.state.trace_hook is None:
+        return None
+    return call.state.trace() if outbound.trace is None else outbound.trace
 
 
 def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -> Flow[Exchange]:

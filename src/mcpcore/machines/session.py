@@ -25,6 +25,7 @@ from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError
 from mcpcore.machines.requests import DELETE_HEADERS, POST_HEADERS, Outbound, refusal, resolve, send
 from mcpcore.rules.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
 from mcpcore.rules.revisions import REVISIONS, Era, Revision
+from mcpcore.rules.trace_context import trace_in
 from mcpcore.rules.transitions import SESSION, SessionEvent, SessionState, advance
 from mcpcore.state.flights import fly
 from mcpcore.state.partitions import Discovery
@@ -134,6 +135,7 @@ def post(
         rpc_name=rpc_name(message.method, message.params),
         request_id=message.id if isinstance(message, Request) else None,
         revision=revision,
+        trace=trace_in(message.params),
     )
 
 
@@ -144,19 +146,21 @@ def initialize_request(call: Call, session: Session) -> Outbound:
         "capabilities": call.state.capabilities(session.revision),
         "clientInfo": call.state.client_info,
     }
-    return session.post(RequestKind.INITIALIZE, Request(call.state.next_id(), "initialize", params))
+    message = Request(call.state.next_id(), "initialize", with_meta(params, call.state.trace()))
+    return session.post(RequestKind.INITIALIZE, message)
 
 
-def initialized_notification(session: Session) -> Outbound:
+def initialized_notification(call: Call, session: Session) -> Outbound:
     """The notification that completes the handshake."""
-    return session.post(RequestKind.NOTIFICATION, Notification("notifications/initialized"))
+    message = Notification("notifications/initialized", with_meta({}, call.state.trace()))
+    return session.post(RequestKind.NOTIFICATION, message)
 
 
 def request_message(call: Call, method: str, params: dict[str, Any]) -> Request:
     """A request of the handshake era, with a progress token if the caller wants progress."""
     request_id = call.state.next_id()
     meta = {} if call.on_progress is None else {PROGRESS_TOKEN_KEY: request_id}
-    return Request(request_id, method, with_meta(params, meta))
+    return Request(request_id, method, with_meta(params, {**meta, **call.state.trace()}))
 
 
 def ensure_session(call: Call, revision: Revision) -> Flow[Session]:
@@ -193,7 +197,7 @@ def _open(call: Call, session: Session, request: Outbound, resolution: Resolutio
     # The server has a session now: until it is known to be usable, it ends with this call, whatever happens.
     session.id, call.own_session = exchange.head.session_id, session
     session.accept(exchange.answer.result, call.state.limits, call.state.pinned)
-    confirmation = yield from send(call, initialized_notification(session))
+    confirmation = yield from send(call, initialized_notification(call, session))
     if confirmation.head.status >= 300:
         raise refusal(confirmation).located(call.state.endpoint.name, "notifications/initialized")
     session.note(SessionEvent.CONFIRMED)

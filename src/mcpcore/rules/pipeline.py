@@ -3,7 +3,7 @@
 Each request starts from what its client was configured with and goes through every resolver in order; later steps win
 over earlier ones, names compare without case, and each name ends up on the wire once::
 
-    User-Agent  <  forwarded  <  static headers  <  auth_token  <  resolvers, in order
+    User-Agent  <  trace context  <  forwarded  <  static headers  <  auth_token  <  resolvers, in order
 
 What the protocol owns (framing, content negotiation, ``Mcp-*``) is added by the core at the very end and can't be set
 by anyone else: not an override, an error.  A :class:`Resolution` is made for one request and used for no other.
@@ -162,18 +162,26 @@ class HeaderPipeline:
                 server=self.endpoint.name,
             )
 
-    def begin(self, context: CallContext) -> Resolution:
-        """Start the headers of one request: everything that comes before the resolvers."""
+    def begin(self, context: CallContext, trace: Mapping[str, str] | None = None) -> Resolution:
+        """Start the headers of one request: everything that comes before the resolvers.
+
+        :param trace: what the headers are to say of the trace that the request belongs to.
+        """
         fields = {**self._forwarded(context), **self._static} if self.forward else self._static
+        if trace:
+            fields = {**self._checked("trace context", trace), **fields}
         self.check_private(bool(fields))
         return Resolution(self, {"user-agent": self._user_agent, **fields})
 
     def _forwarded(self, context: CallContext) -> dict[str, Field]:
         present = {n: context.request_headers[n] for n in self.forward if n in context.request_headers}
+        return self._checked("forwarded headers", present)
+
+    def _checked(self, what: str, headers: Mapping[str, str]) -> dict[str, Field]:
         try:
-            return _check_fields(present)
+            return _check_fields(headers)
         except _Refused as refused:
-            raise LocalProtocolError(f"forwarded headers: {refused}", server=self.endpoint.name) from None
+            raise LocalProtocolError(f"{what}: {refused}", server=self.endpoint.name) from None
 
 
 @define

@@ -15,6 +15,7 @@ from attrs import Factory, define, field, frozen
 
 from mcpcore.rules.capabilities import client_capabilities
 from mcpcore.rules.revisions import Era, Revision
+from mcpcore.rules.trace_context import ask_trace
 from mcpcore.state.flights import Runway
 from mcpcore.state.places import Places
 from mcpcore.state.response_cache import ResponseCache
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mcpcore.rules.endpoint import Endpoint
     from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.pipeline import HeaderPipeline
+    from mcpcore.rules.trace_context import TraceHook
     from mcpcore.state.partitions import Partitions
 
 
@@ -90,6 +92,7 @@ class ClientState:
     """What one client holds.
 
     :ivar output_validator: makes what checks structured results, or None if they are not checked.
+    :ivar trace_hook: says which trace a message belongs to, or None if that is not told.
     :ivar public: the public lists that identities share.
     :ivar over_channel: whether the server is at the other end of a channel, and not spoken to over HTTP.
     :ivar channel: the channel that was opened last.
@@ -112,6 +115,7 @@ class ClientState:
     partitions: Partitions = field(repr=False)
     stream_places: Places = field(repr=False)
     output_validator: OutputValidator | None = field(default=None, repr=False)
+    trace_hook: TraceHook | None = field(default=None, repr=False)
     verdict: Verdict | None = None
     over_channel: bool = False
     channel: DuplexChannel | None = field(default=None, init=False)
@@ -133,6 +137,13 @@ class ClientState:
             settings = {name: extension.settings for name, extension in self.extensions.items()}
             self._capabilities[revision.name] = client_capabilities(self.handlers, settings, revision)
         return self._capabilities[revision.name]
+
+    def trace(self) -> Mapping[str, str]:
+        """What a message made now is to say of the trace that it belongs to.
+
+        :raises LocalProtocolError: if the user's hook fails.
+        """
+        return {} if self.trace_hook is None else ask_trace(self.trace_hook)
 
     def next_id(self) -> int:
         """A request id that this client has not used before."""

@@ -19,6 +19,7 @@ from mcpcore.machines.negotiation import VerdictBroken, is_foreign, is_modern_er
 from mcpcore.machines.requests import refusal
 from mcpcore.machines.session import OpeningRefused, ensure_session, exchange_in_session
 from mcpcore.rules.freshness import CacheMode, cache_key
+from mcpcore.rules.metadata import with_meta
 from mcpcore.verbs.asking import asking
 from mcpcore.verbs.cached_requests import answer
 
@@ -96,7 +97,7 @@ def _ask(
 def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[None]:
     if not verdict.revision.notifications:
         raise LocalProtocolError(f"revision {verdict.revision.name} has no notifications from client to server")
-    message = Notification(method, params)
+    message = Notification(method, with_meta(params, call.state.trace()))
     if call.state.over_channel:
         yield from notify_on(call, (yield from ensure_channel(call)), message)
         return
