@@ -37,7 +37,7 @@ def listing(*pages: dict[str, Any], **options: Any) -> World:
 
     def server(request: SendRequest) -> Answer:
         cursor = message_of(request)["params"].get("cursor", "0")
-        return result_reply(request, pages[int(cursor)])
+        return result_reply(request, pages[int(cursor or "1")])
 
     return world_of(server, protocol_version=MODERN, **options)
 
@@ -66,11 +66,18 @@ def test_every_page_has_headers_of_its_own() -> None:
     assert [headers_of(request)["x-token"] for request in world.sent] == ["a", "b"]
 
 
-@pytest.mark.parametrize("cursor", ["", None, 0, 1, True, [], {}])
+@pytest.mark.parametrize("cursor", [None, 0, 1, True, [], {}])
 def test_what_is_no_cursor_ends_the_list(cursor: Any) -> None:
     world = listing({"tools": [tool()], "nextCursor": cursor})
     assert len(world.run(world.client.list_tools())) == 1
     assert len(world.sent) == 1
+
+
+def test_an_empty_cursor_leads_to_another_page() -> None:
+    """2026-07-28, "Pagination", Implementation Guidelines."""
+    world = listing({"tools": [tool()], "nextCursor": ""}, {"tools": [tool()]})
+    assert len(world.run(world.client.list_tools())) == 2
+    assert message_of(world.sent[1])["params"]["cursor"] == ""
 
 
 @pytest.mark.parametrize("back_to", ["1", "2"])

@@ -119,10 +119,18 @@ if TYPE_CHECKING:
     from mcpcore.types.tool_formats import to_anthropic, to_openai
     from mcpcore.types.tools import CallToolResult, Tool, ToolAnnotations
     from mcpcore.types.wire import Role
+    from mcpcore.verbs.listing import Listing, Page
+    from mcpcore.verbs.prompts import PROMPTS
+    from mcpcore.verbs.resources import RESOURCE_TEMPLATES, RESOURCES
+    from mcpcore.verbs.tools import TOOLS
     from mcpcore.version import __version__
 
 __all__ = [
     "BY_HAND",
+    "PROMPTS",
+    "RESOURCES",
+    "RESOURCE_TEMPLATES",
+    "TOOLS",
     "Acknowledged",
     "Annotations",
     "AudioContent",
@@ -167,6 +175,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "ListChanged",
+    "Listing",
     "LocalProtocolError",
     "LogLevel",
     "LogMessage",
@@ -180,6 +189,7 @@ __all__ = [
     "OtherNotification",
     "OutputChecker",
     "OutputValidator",
+    "Page",
     "Progress",
     "Prompt",
     "PromptArgument",
@@ -384,6 +394,16 @@ _MODULES = {
         "ToolAnnotations",
     ),
     "types.wire": ("Role",),
+    "verbs.listing": (
+        "Listing",
+        "Page",
+    ),
+    "verbs.prompts": ("PROMPTS",),
+    "verbs.resources": (
+        "RESOURCES",
+        "RESOURCE_TEMPLATES",
+    ),
+    "verbs.tools": ("TOOLS",),
     "version": ("__version__",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

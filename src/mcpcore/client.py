@@ -20,6 +20,7 @@ from mcpcore.handlers import Handlers
 from mcpcore.limits import Limits
 from mcpcore.machines.session import terminate
 from mcpcore.operation import Operation
+from mcpcore.redaction import repr_of_name
 from mcpcore.rules.digests import Digester
 from mcpcore.rules.endpoint import Endpoint
 from mcpcore.rules.freshness import CacheMode
@@ -30,9 +31,15 @@ from mcpcore.state.client_state import Caching, ClientState, Redirects, Transpor
 from mcpcore.state.partitions import Discovery, Partitions
 from mcpcore.state.places import Places
 from mcpcore.types.subscriptions import SubscriptionFilter
+from mcpcore.types.wire import WireObject
 from mcpcore.verbs import rpc
 from mcpcore.verbs.listening import LISTEN, listen
-from mcpcore.verbs.tools import call_tool, list_tools
+from mcpcore.verbs.listing import list_all, list_page
+from mcpcore.verbs.logging import set_log_level
+from mcpcore.verbs.prompts import PROMPTS, complete, get_prompt
+from mcpcore.verbs.resources import RESOURCE_TEMPLATES, RESOURCES, read_resource, subscribe
+from mcpcore.verbs.roots import roots_changed
+from mcpcore.verbs.tools import TOOLS, call_tool
 from mcpcore.version import __version__
 
 if TYPE_CHECKING:
@@ -45,13 +52,19 @@ if TYPE_CHECKING:
     from mcpcore.rules.revisions import Revision
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.statistics import Statistics
+    from mcpcore.types.completion import CompleteResult, PromptReference, ResourceTemplateReference
+    from mcpcore.types.logging import LogLevel
     from mcpcore.types.progress import Progress
+    from mcpcore.types.prompts import GetPromptResult, Prompt
+    from mcpcore.types.resources import ReadResourceResult, Resource, ResourceTemplate
     from mcpcore.types.tools import CallToolResult, Tool
+    from mcpcore.verbs.listing import Listing, Page
 
     CacheName = Literal["use", "refresh", "bypass"]
     TransportName = Literal["http", "sse", "auto"]
     RedirectPolicy = Literal["never", "same-origin"]
 
+T = TypeVar("T")
 OptionT = TypeVar("OptionT", bound=Enum)
 
 _log = logging.getLogger("mcpcore")
@@ -250,27 +263,151 @@ class Client:
         :param cache: ``"use"`` takes what is fresh from the cache and keeps what is fetched; ``"refresh"`` fetches and
             keeps; ``"bypass"`` only fetches.
         """
+        return self._list(TOOLS, context, cache)
+
+    def list_resources(self, *, context: CallContext = _NOBODY, cache: CacheName = "use") -> Operation[list[Resource]]:
+        """List the server's resources, as :meth:`list_tools` lists its tools (2026-07-28, "Resources")."""
+        return self._list(RESOURCES, context, cache)
+
+    def list_resource_templates(
+        self, *, context: CallContext = _NOBODY, cache: CacheName = "use"
+    ) -> Operation[list[ResourceTemplate]]:
+        """List the server's resource templates, as :meth:`list_tools` lists its tools (2026-07-28, "Resources")."""
+        return self._list(RESOURCE_TEMPLATES, context, cache)
+
+    def list_prompts(self, *, context: CallContext = _NOBODY, cache: CacheName = "use") -> Operation[list[Prompt]]:
+        """List the server's prompts, as :meth:`list_tools` lists its tools (2026-07-28, "Prompts")."""
+        return self._list(PROMPTS, context, cache)
+
+    def list_page(
+        self,
+        listing: Listing[T],
+        cursor: str | None = None,
+        *,
+        context: CallContext = _NOBODY,
+        cache: CacheName = "use",
+    ) -> Operation[Page[T]]:
+        """Ask for one page of a list: the first, or that of ``cursor`` (2026-07-28, "Pagination").
+
+        :param listing: :data:`TOOLS`, :data:`RESOURCES`, :data:`RESOURCE_TEMPLATES` or :data:`PROMPTS`.
+        """
         call = self._call(context)
-        return Operation("tools/list", call, list_tools(call, self._cache_mode(cache)))
+        return Operation(listing.method, call, list_page(call, listing, cursor, self._cache_mode(cache)))
 
     def call_tool(
         self,
-        name: str,
+        tool: str | Tool,
         arguments: Mapping[str, Any] | None = None,
         *,
         context: CallContext = _NOBODY,
         on_progress: Callable[[Progress], Any] | None = None,
+        input_responses: Mapping[str, Any] | None = None,
+        request_state: str | None = None,
     ) -> Operation[CallToolResult]:
         """Call a tool (2026-07-28, "Tools", Calling Tools).
 
+        :param tool: its name or, where you have it, its definition, which then need not be asked for.
         :param on_progress: is called with each :class:`~mcpcore.types.progress.Progress`, in order, before the call
             returns; may be an async function.
+        :param input_responses: the answers to an :class:`~mcpcore.errors.InputRequiredError`, by its keys.
+        :param request_state: that error's ``request_state``.
         """
         call = self._call(context, on_progress)
-        params: dict[str, Any] = {"name": name}
+        name, definition = (tool, None) if isinstance(tool, str) else (tool.name, tool)
+        params: dict[str, Any] = {"name": name, **_round(input_responses, request_state)}
         if arguments is not None:
             params["arguments"] = dict(arguments)
-        return Operation(f"tools/call {name!r}", call, call_tool(call, params))
+        return Operation(f"tools/call {name!r}", call, call_tool(call, params, definition))
+
+    def read_resource(
+        self,
+        uri: str,
+        *,
+        context: CallContext = _NOBODY,
+        cache: CacheName = "use",
+        input_responses: Mapping[str, Any] | None = None,
+        request_state: str | None = None,
+    ) -> Operation[ReadResourceResult]:
+        """Read a resource (2026-07-28, "Resources", Reading Resources).
+
+        :param cache: as of :meth:`list_tools`.
+        :param input_responses: as of :meth:`call_tool`, as is ``request_state``.
+        """
+        call = self._call(context)
+        params = {"uri": uri, **_round(input_responses, request_state)}
+        return Operation(
+            f"resources/read {repr_of_name(uri)}", call, read_resource(call, params, self._cache_mode(cache))
+        )
+
+    def subscribe_resource(self, uri: str, *, context: CallContext = _NOBODY) -> Operation[None]:
+        """Ask to be told when a resource changes, in the handshake era; what comes of it, :meth:`listen` hears.
+
+        The modern era has no such request: there one listens to the resource (2025-11-25, "Resources", Subscriptions).
+        """
+        call = self._call(context)
+        return Operation("resources/subscribe", call, subscribe(call, "resources/subscribe", uri))
+
+    def unsubscribe_resource(self, uri: str, *, context: CallContext = _NOBODY) -> Operation[None]:
+        """Ask to be told no more when a resource changes; see :meth:`subscribe_resource`."""
+        call = self._call(context)
+        return Operation("resources/unsubscribe", call, subscribe(call, "resources/unsubscribe", uri))
+
+    def get_prompt(
+        self,
+        name: str,
+        arguments: Mapping[str, str] | None = None,
+        *,
+        context: CallContext = _NOBODY,
+        input_responses: Mapping[str, Any] | None = None,
+        request_state: str | None = None,
+    ) -> Operation[GetPromptResult]:
+        """Have a prompt filled in (2026-07-28, "Prompts", Getting a Prompt).
+
+        :param input_responses: as of :meth:`call_tool`, as is ``request_state``.
+        """
+        call = self._call(context)
+        params: dict[str, Any] = {"name": name, **_round(input_responses, request_state)}
+        if arguments is not None:
+            params["arguments"] = dict(arguments)
+        return Operation(f"prompts/get {name!r}", call, get_prompt(call, params))
+
+    def complete(
+        self,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: str,
+        value: str,
+        *,
+        arguments: Mapping[str, str] | None = None,
+        context: CallContext = _NOBODY,
+    ) -> Operation[CompleteResult]:
+        """Ask how what has been typed into an argument may go on (2026-07-28, "Completion").
+
+        :param ref: the prompt, or the resource template, whose argument it is.
+        :param value: what has been typed.
+        :param arguments: those that are filled in already; for revision 2025-06-18 and later.
+        """
+        call = self._call(context)
+        params: dict[str, Any] = {"ref": ref.to_json(), "argument": {"name": argument, "value": value}}
+        if arguments:
+            params["context"] = {"arguments": dict(arguments)}
+        return Operation("completion/complete", call, complete(call, params))
+
+    def set_log_level(self, level: LogLevel, *, context: CallContext = _NOBODY) -> Operation[None]:
+        """Have the server log messages of ``level`` and above; :attr:`Handlers.log` gets them.
+
+        In the handshake era this is a request, for the session; in the modern era each further request of the principal
+        carries the level or, without a principal, each request that has none.
+        """
+        call = self._call(context)
+        return Operation("logging/setLevel", call, set_log_level(call, level))
+
+    def roots_changed(self, *, context: CallContext = _NOBODY) -> Operation[None]:
+        """Tell the server that the roots have changed, in the handshake era (2025-11-25, "Roots").
+
+        In the modern era there is nothing to tell: a server asks anew whenever it needs them.
+        """
+        call = self._call(context)
+        return Operation("notifications/roots/list_changed", call, roots_changed(call))
 
     def ping(self, *, context: CallContext = _NOBODY) -> Operation[None]:
         """See whether the server answers this identity.
@@ -352,6 +489,10 @@ class Client:
         self._state.public.clear(partitions.now())
         return [self._goodbye(principal, session) for principal, session in sessions]
 
+    def _list(self, listing: Listing[T], context: CallContext, cache: CacheName) -> Operation[list[T]]:
+        call = self._call(context)
+        return Operation(listing.method, call, list_all(call, listing, self._cache_mode(cache)))
+
     def _goodbye(self, principal: str | None, session: Session) -> Operation[None]:
         call = Call.of(self._state, CallContext(principal=principal), self._state.partitions.of_nobody())
         return Operation("the end of a session", call, terminate(call, session))
@@ -402,6 +543,19 @@ def _extensions(extensions: Iterable[Extension]) -> Mapping[str, Extension]:
         if not prefix or not rest:
             raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
     return named
+
+
+def _round(input_responses: Mapping[str, Any] | None, request_state: str | None) -> dict[str, Any]:
+    """What a request carries that was answered by a wish for input before (2026-07-28, "Multi Round-Trip Requests")."""
+    more: dict[str, Any] = {}
+    if input_responses is not None:
+        more["inputResponses"] = {
+            key: response.to_json() if isinstance(response, WireObject) else response
+            for key, response in input_responses.items()
+        }
+    if request_state is not None:
+        more["requestState"] = request_state
+    return more
 
 
 def _no_jitter() -> float:

@@ -5,7 +5,7 @@ Start at :func:`connect`.  The protocol itself is in :mod:`mcpcore`; this packag
 
 import logging
 
-from .client import BoundClient, Client, connect
+from .client import Client, connect
 from .config import ServerConfig
 from .driver import ProgressTimeout
 from .engines.base import Engine, Response
@@ -13,6 +13,7 @@ from .forwarding import ForwardPolicy, forwardable_headers
 from .listening import Subscription
 from .observer import ExchangeSummary
 from .run import Run, Skipped, open_run
+from .verbs import BoundClient
 
 __all__ = [
     "BoundClient",

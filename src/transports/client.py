@@ -12,20 +12,17 @@ from __future__ import annotations
 import logging
 import random
 from contextvars import copy_context
-from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final, overload
 
 import anyio
-from attrs import define
 
-import mcpcore
 from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
 
 from .config import core_client, server_config
-from .driver import Driver, ProgressTimeout, Readers
-from .listening import Subscription
+from .driver import Driver, Readers
 from .side_by_side import side_by_side
+from .verbs import Hub, Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,16 +34,11 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from mcpcore import (
-        CallToolResult,
-        Discovery,
         Extension,
         Handlers,
         Operation,
         OutputValidator,
-        Progress,
         Resolver,
-        Statistics,
-        Tool,
     )
 
     from .config import RedirectPolicy, ServerConfig, TransportName
@@ -63,192 +55,15 @@ T = TypeVar("T")
 _log = logging.getLogger("transports")
 
 
-class Unset(Enum):
-    """Stands for an argument that was not given, where None means something."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
-Timeout: TypeAlias = float | ProgressTimeout | Literal[Unset.UNSET] | None
-"""Seconds for a whole call, or :class:`ProgressTimeout`; None for no bound; left out, what :func:`connect` said."""
-
-
-@define(eq=False)
-class _Hub:
-    """What a client and all its views share."""
-
-    core: mcpcore.Client
-    driver: Driver
-    timeout: float | None
-    is_open: bool = False
-
-    async def run(self, operation: Operation[T], timeout: Timeout) -> T:
-        return await self.ready().run(operation, self.timeout if timeout is UNSET else timeout)
-
-    def ready(self) -> Driver:
-        """The driver, of a client that is open."""
-        if not self.is_open:
-            raise LocalProtocolError(
-                "the client is not open; use it within 'async with connect(...) as client'", server=self.core.server
-            )
-        # Of a caller's own client it may become visible only now, when it has been given a hook.
-        self.core.opaque_identity = self.driver.engine.carries_identity
-        return self.driver
-
-
-def _progress_handler(
-    on_progress: Callable[[Progress], Any] | None, timeout: Timeout
-) -> Callable[[Progress], Any] | None:
-    """The user's handler; where progress matters only to the time-out, one that does nothing."""
-    if on_progress is None and isinstance(timeout, ProgressTimeout):
-        return lambda _: None
-    return on_progress
-
-
-class _Verbs:
-    """What can be asked of a server, in one context unless told otherwise."""
-
-    def __init__(self, hub: _Hub, context: CallContext) -> None:
-        self._hub = hub
-        self._context = context
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._hub.core.server}>"
-
-    def bind(self, context: CallContext) -> BoundClient:
-        """A view of this client in one context; without any I/O."""
-        return BoundClient(self._hub, context)
-
-    def statistics(self) -> Statistics:
-        """What the client holds and has done, for all identities, in numbers."""
-        return self._hub.core.statistics()
-
-    async def open(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> Discovery:
-        """Do now what an identity's first call would do first: find the era, and open a session if there are any.
-
-        :returns: what the server says about itself.
-        :raises mcpcore.McpError: if it cannot be done.
-        """
-        return await self._hub.run(self._hub.core.open(context=context or self._context), timeout)
-
-    async def list_tools(
-        self, *, context: CallContext | None = None, timeout: Timeout = UNSET, cache: CacheName = "use"
-    ) -> list[Tool]:
-        """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).
-
-        :param cache: ``"use"`` takes what is fresh from the cache and keeps what is fetched; ``"refresh"`` fetches and
-            keeps; ``"bypass"`` only fetches.
-        :raises mcpcore.McpError: if it cannot be done.
-        """
-        return await self._hub.run(self._hub.core.list_tools(context=context or self._context, cache=cache), timeout)
-
-    async def call_tool(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        context: CallContext | None = None,
-        timeout: Timeout = UNSET,
-        on_progress: Callable[[Progress], Any] | None = None,
-    ) -> CallToolResult:
-        """Call a tool (2026-07-28, "Tools", Calling Tools).
-
-        :param arguments: the tool's arguments, as its ``input_schema`` asks for.
-        :param on_progress: is called with each :class:`mcpcore.Progress`, in order, before this returns; plain or
-            async.  What it raises ends the call.
-        :returns: the result; a tool that failed says so in ``is_error``.
-        :raises mcpcore.McpError: if the tool could not be called.
-        """
-        operation = self._hub.core.call_tool(
-            name, arguments, context=context or self._context, on_progress=_progress_handler(on_progress, timeout)
-        )
-        return await self._hub.run(operation, timeout)
-
-    def listen(
-        self,
-        *,
-        tools: bool = False,
-        prompts: bool = False,
-        resources: bool = False,
-        uris: Iterable[str] = (),
-        context: CallContext | None = None,
-        timeout: float | Literal[Unset.UNSET] | None = UNSET,
-    ) -> Subscription:
-        """Listen to what the server has to tell, as ``async with client.listen(tools=True) as events``.
-
-        What the server asks on that stream is answered by the handlers, in this context.
-
-        :param tools: whether to be told that the list of tools has changed, as ``prompts`` and ``resources`` of theirs.
-        :param uris: the resources to be told of.
-        :param timeout: how many seconds it may take to open the stream.
-        :returns: what to enter; iterating over it gives each event, as it comes.
-        """
-        operation = self._hub.core.listen(
-            tools=tools, prompts=prompts, resources=resources, uris=uris, context=context or self._context
-        )
-        return Subscription(self._hub.ready(), operation, self._hub.timeout if timeout is UNSET else timeout)
-
-    async def ping(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> None:
-        """See whether the server answers this identity; in revision 2026-07-28 by ``server/discover``.
-
-        :raises mcpcore.McpError: if it does not.
-        """
-        await self._hub.run(self._hub.core.ping(context=context or self._context), timeout)
-
-    async def request(
-        self,
-        method: str,
-        params: Mapping[str, Any] | None = None,
-        *,
-        context: CallContext | None = None,
-        timeout: Timeout = UNSET,
-        on_progress: Callable[[Progress], Any] | None = None,
-        cache: CacheName = "use",
-    ) -> dict[str, Any]:
-        """Make any request, and return its result as received.
-
-        :param cache: as of :meth:`list_tools`; it matters to lists, ``resources/read`` and ``server/discover``.
-        :raises mcpcore.McpError: if there is no result.
-        """
-        operation = self._hub.core.request(
-            method,
-            params,
-            context=context or self._context,
-            on_progress=_progress_handler(on_progress, timeout),
-            cache=cache,
-        )
-        return await self._hub.run(operation, timeout)
-
-    async def notify(
-        self,
-        method: str,
-        params: Mapping[str, Any] | None = None,
-        *,
-        context: CallContext | None = None,
-        timeout: Timeout = UNSET,
-    ) -> None:
-        """Send any notification; revision 2026-07-28 has none from client to server.
-
-        :raises mcpcore.McpError: if it was not accepted.
-        """
-        await self._hub.run(self._hub.core.notify(method, params, context=context or self._context), timeout)
-
-
 @final
-class BoundClient(_Verbs):
-    """A view of a :class:`Client` in one context, made by :meth:`Client.bind`; there is nothing to close."""
-
-
-@final
-class Client(_Verbs):
+class Client(Verbs):
     """One MCP endpoint, used on behalf of any number of identities; made by :func:`connect`.
 
     Use it as an asynchronous context manager.  Entering it sends nothing.  Leaving it ends the sessions that the server
     holds, within ``limits.goodbye`` seconds, and closes the connections that it opened.
     """
 
-    def __init__(self, hub: _Hub, *, owns_engine: bool, reads_streams: bool) -> None:
+    def __init__(self, hub: Hub, *, owns_engine: bool, reads_streams: bool) -> None:
         super().__init__(hub, CallContext())
         self._owns_engine = owns_engine
         self._reads_streams = reads_streams
@@ -416,7 +231,7 @@ def connect(
         shared_store=store is not None,
     )
     sealed = None if store is None or digest_key is None else _sealed(store, digest_key, bounds)
-    hub = _Hub(core, Driver(chosen, bounds, on_exchange, sealed), config.timeout)
+    hub = Hub(core, Driver(chosen, bounds, on_exchange, sealed), config.timeout)
     return Client(hub, owns_engine=owned, reads_streams=config.type != "http")
 
 

@@ -27,9 +27,10 @@ from attrs import define, evolve, field, frozen
 
 from mcpcore import CallContext, LocalProtocolError, McpError, RpcError
 
-from .client import UNSET, Client, connect
+from .client import Client, connect
 from .side_by_side import side_by_side
 from .tool_names import server_names, tool_names
+from .verbs import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,11 +43,12 @@ if TYPE_CHECKING:
 
     from mcpcore import CallToolResult, Extension, Handlers, Limits, Progress, Tool
 
-    from .client import BoundClient, EngineName, Timeout
+    from .client import EngineName
     from .config import ServerConfig
     from .engines.base import Engine
     from .observer import ExchangeSummary
     from .stores import CacheStore
+    from .verbs import BoundClient, Timeout
 
 _log = logging.getLogger("transports")
 

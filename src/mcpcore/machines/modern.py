@@ -16,6 +16,7 @@ from mcpcore.codecs.shapes import as_object, as_texts
 from mcpcore.context import RequestKind
 from mcpcore.machines.requests import POST_HEADERS, Outbound, resolve, send
 from mcpcore.rules.metadata import (
+    LOG_LEVEL_KEY,
     PROGRESS_TOKEN_KEY,
     SERVER_INFO_KEY,
     mirrored_headers,
@@ -54,6 +55,8 @@ def modern_request(
     meta = dict(request_meta(revision, state.client_info, state.capabilities(revision)))
     if call.on_progress is not None and kind is RequestKind.REQUEST:
         meta[PROGRESS_TOKEN_KEY] = request_id
+    if call.log_level is not None and kind is RequestKind.REQUEST:
+        meta[LOG_LEVEL_KEY] = call.log_level
     message = Request(request_id, method, with_meta(params, {**meta, **state.trace()}))
     name = rpc_name(method, params)
     return Outbound(
@@ -101,7 +104,7 @@ def _send_once(
         return (yield from send(call, outbound, resolution))
     # Which definition of the tool this identity was shown is known as soon as it is known whose call this is.
     resolution = None if call.is_settled else (yield from resolve(call, outbound))
-    annotations = call.partition.mirrored.find(outbound.rpc_name)
+    annotations = call.mirrored(outbound.rpc_name)
     headers = mirrored_arguments(annotations, as_object(params.get("arguments")) or {})
     return (yield from send(call, evolve(outbound, headers=(*outbound.headers, *headers)), resolution))
 

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from mcpcore.machines.requests import Outbound
     from mcpcore.machines.session import Session
     from mcpcore.rules.freshness import CacheKey
+    from mcpcore.rules.parameter_headers import MirroredArgument
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
     from mcpcore.state.client_state import ClientState
     from mcpcore.state.partitions import Discovery, Partition
     from mcpcore.state.response_cache import Asked
+    from mcpcore.types.logging import LogLevel
     from mcpcore.types.progress import Progress
 
 
@@ -41,6 +43,7 @@ class Call:
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
     :ivar may_cache: whether the answer depends on nothing but what was asked.
+    :ivar shown: what travels as headers, of the tools whose definition this very call has.
     :ivar listens: whether it waits for no answer, but for whatever comes.
     :ivar last_will: a method and its parameters: the request to make if the caller gives up.
     :ivar withdrawn: methods whose answers were withdrawn from the shared store while an answer was awaited.
@@ -57,6 +60,9 @@ class Call:
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
     may_cache: bool = field(default=True, init=False)
+    shown: dict[str, tuple[MirroredArgument, ...]] = field(
+        factory=dict[str, tuple["MirroredArgument", ...]], init=False, repr=False
+    )
     listens: bool = field(default=False, init=False)
     last_will: tuple[str, dict[str, Any]] | None = field(default=None, init=False, repr=False)
     withdrawn: frozenset[str] = field(default=frozenset(), init=False)
@@ -77,6 +83,18 @@ class Call:
         """The partition of the call's identity; there is one as soon as any headers were resolved."""
         assert self._partition is not None
         return self._partition
+
+    @property
+    def log_level(self) -> LogLevel | None:
+        """From which level on it wants messages logged, where each request says so."""
+        if self.state.handlers.log is None:
+            return None
+        return self.state.log_level if self.context.principal is None else self.partition.log_level
+
+    def mirrored(self, tool: str) -> tuple[MirroredArgument, ...]:
+        """What travels as headers when ``tool`` is called: as the caller knows it, else as the identity was shown."""
+        own = self.shown.get(tool)
+        return self.partition.mirrored.find(tool) if own is None else own
 
     def count_server_request(self) -> None:
         """Take note that the server asked for something while this call waited for its answer.

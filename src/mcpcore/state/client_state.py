@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mcpcore.rules.pipeline import HeaderPipeline
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.state.partitions import Partitions
+    from mcpcore.types.logging import LogLevel
 
 
 class Transport(Enum):
@@ -94,6 +95,7 @@ class ClientState:
     :ivar output_validator: makes what checks structured results, or None if they are not checked.
     :ivar trace_hook: says which trace a message belongs to, or None if that is not told.
     :ivar public: the public lists that identities share.
+    :ivar log_level: from which level on calls without a principal want messages logged.
     :ivar over_channel: whether the server is at the other end of a channel, and not spoken to over HTTP.
     :ivar channel: the channel that was opened last.
     :ivar fruitless_channels: how many channels in a row were opened and could not be used.
@@ -128,6 +130,7 @@ class ClientState:
         init=False,
         repr=False,
     )
+    log_level: LogLevel | None = field(default=None, init=False)
     _capabilities: dict[str, Mapping[str, Any]] = field(factory=dict[str, "Mapping[str, Any]"], init=False, repr=False)
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False)
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mcpcore.machines.http_sse import EventStream
     from mcpcore.machines.session import Session
     from mcpcore.rules.digests import Digester
+    from mcpcore.types.logging import LogLevel
 
 
 @frozen
@@ -75,6 +76,7 @@ class Partition:
     :ivar is_kept: whether other calls can find it, so that what is put there is ended some day.
     :ivar users: how many calls are using it.
     :ivar used: when the last call ended, in seconds of the client's clock.
+    :ivar log_level: from which level on it wants messages logged, where each request says so.
     :ivar mirrored: what travels as headers, of the arguments of the tools that this identity was shown.
     :ivar outputs: what those tools promise to answer, if results are checked.
     :ivar opening: the flight that opens its session or stream.
@@ -88,6 +90,7 @@ class Partition:
     used: float = 0.0
     session: Session | None = None
     stream: EventStream | None = None
+    log_level: LogLevel | None = None
     mirrored: MirroredTools = field(factory=MirroredTools, repr=False)
     outputs: OutputSchemas = field(factory=OutputSchemas, repr=False)
     opening: Runway = field(factory=Runway)

@@ -7,8 +7,12 @@ that it is public.  Half a public list is nobody's but its reader's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from attrs import field, frozen
+
+from mcpcore.codecs.shapes import as_list, as_text
 from mcpcore.errors import LimitExceeded, RemoteProtocolError, RpcError
 from mcpcore.machines.shared_store import share
 from mcpcore.rules.freshness import CacheMode, bare_key, is_public
@@ -16,12 +20,72 @@ from mcpcore.state.response_cache import Asked, Entry
 from mcpcore.verbs import rpc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcpcore.commands import Flow
     from mcpcore.state.call import Call
     from mcpcore.state.client_state import Verdict
     from mcpcore.verbs.cached_requests import Answer
 
 _INVALID_PARAMS = -32602
+_log = logging.getLogger("mcpcore")
+
+ItemT = TypeVar("ItemT")
+
+
+@frozen
+class Listing(Generic[ItemT]):
+    """A kind of thing that a server lists.
+
+    :ivar method: the request for it.
+    :ivar noun: what one of it is called.
+    """
+
+    method: str
+    _key: str
+    noun: str
+    _read: Callable[[Call, object], ItemT] = field(repr=False)
+
+    def items(self, call: Call, result: dict[str, Any]) -> list[ItemT]:
+        """The usable items of one page; one bad definition does not keep the others from being used.
+
+        :raises RemoteProtocolError: if it is no page.
+        """
+        page = as_list(result.get(self._key))
+        if page is None:
+            raise RemoteProtocolError(f"the list of {self.noun}s is not a list")
+        items: list[ItemT] = []
+        for raw in page:
+            try:
+                items.append(self._read(call, raw))
+            except RemoteProtocolError as error:
+                _log.warning("%s: a %s is left out: %s", call.state.endpoint.name, self.noun, error.message)
+        return items
+
+
+@frozen
+class Page(Generic[ItemT]):
+    """One page of a list (2026-07-28, "Pagination").
+
+    :ivar items: what is on it.
+    :ivar next_cursor: what to ask for the next page with, or None after the last.
+    """
+
+    items: list[ItemT]
+    next_cursor: str | None = field(repr=False)
+
+
+def list_all(call: Call, listing: Listing[ItemT], mode: CacheMode) -> Flow[list[ItemT]]:
+    """What is on all pages."""
+    results = yield from read_list(call, listing.method, mode)
+    return [item for result in results for item in listing.items(call, result)]
+
+
+def list_page(call: Call, listing: Listing[ItemT], cursor: str | None, mode: CacheMode) -> Flow[Page[ItemT]]:
+    """One page: the first one, or that of ``cursor``."""
+    params = {} if cursor is None else {"cursor": cursor}
+    result = yield from rpc.request(call, listing.method, params, mode)
+    return Page(listing.items(call, result), _cursor(call, result))
 
 
 def read_list(call: Call, method: str, mode: CacheMode) -> Flow[list[dict[str, Any]]]:
@@ -51,8 +115,8 @@ def _read(call: Call, method: str, mode: CacheMode, answers: list[Answer]) -> Fl
     while len(results) < call.state.limits.pages:
         answers.append((yield from rpc.ask(call, method, params, mode, is_list=not params)))
         results += answers[-1].results
-        cursor = results[-1].get("nextCursor")
-        if not isinstance(cursor, str) or not cursor:
+        cursor = _cursor(call, results[-1])
+        if cursor is None:
             yield from _share(call, method, answers, asked)
             return results
         if cursor in cursors:
@@ -60,6 +124,14 @@ def _read(call: Call, method: str, mode: CacheMode, answers: list[Answer]) -> Fl
         cursors.add(cursor)
         params = {"cursor": cursor}
     raise call.state.limits.exceeded("pages", "the list has too many pages")
+
+
+def _cursor(call: Call, result: dict[str, Any]) -> str | None:
+    """What leads to the next page (2026-07-28, "Pagination", Implementation Guidelines); None after the last."""
+    cursor = as_text(result.get("nextCursor"))
+    verdict = call.state.verdict
+    # Before the modern era, servers said by an empty cursor that the list has ended.
+    return cursor if cursor or (verdict is not None and verdict.is_modern) else None
 
 
 def _share(call: Call, method: str, answers: list[Answer], asked: Asked) -> Flow[None]:

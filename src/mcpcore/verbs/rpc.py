@@ -58,6 +58,11 @@ def ping(call: Call) -> Flow[None]:
     return (yield from settled(call, lambda verdict: _ping(call, verdict)))
 
 
+def verdict(call: Call) -> Flow[Verdict]:
+    """How the server is to be spoken to, found out if need be."""
+    return (yield from negotiate(call))
+
+
 def open_(call: Call) -> Flow[Discovery]:
     """Do what the first call of an identity does before its own request."""
     return (yield from settled(call, lambda verdict: _open(call, verdict)))

@@ -11,43 +11,31 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mcpcore.codecs.shapes import as_list, as_object
-from mcpcore.errors import RemoteProtocolError
+from mcpcore.codecs.shapes import as_object
+from mcpcore.errors import McpError, RemoteProtocolError, RpcError
+from mcpcore.machines.modern import HEADER_MISMATCH
+from mcpcore.rules.freshness import CacheMode
 from mcpcore.rules.parameter_headers import read_annotations
 from mcpcore.types.tools import CallToolResult, Tool
 from mcpcore.verbs import rpc
-from mcpcore.verbs.listing import read_list
+from mcpcore.verbs.listing import Listing, list_all
 
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
-    from mcpcore.rules.freshness import CacheMode
     from mcpcore.rules.output_schemas import OutputChecker
     from mcpcore.state.call import Call
 
 _log = logging.getLogger("mcpcore")
 
 
-def list_tools(call: Call, mode: CacheMode) -> Flow[list[Tool]]:
-    """All pages of ``tools/list`` (2026-07-28, "Tools", Listing Tools)."""
-    results = yield from read_list(call, "tools/list", mode)
-    return [tool for result in results for tool in _read_page(call, result)]
+def _read(call: Call, raw: object) -> Tool:
+    tool = Tool.from_json(raw)
+    _remember(call, tool)
+    return tool
 
 
-def _read_page(call: Call, result: dict[str, Any]) -> list[Tool]:
-    """The usable tools of one page; one bad definition does not keep the others from being used."""
-    page = as_list(result.get("tools"))
-    if page is None:
-        raise RemoteProtocolError("the list of tools is not a list")
-    tools: list[Tool] = []
-    for raw in page:
-        try:
-            tool = Tool.from_json(raw)
-            _remember(call, tool)
-        except RemoteProtocolError as error:
-            _log.warning("%s: a tool is left out: %s", call.state.endpoint.name, error.message)
-        else:
-            tools.append(tool)
-    return tools
+TOOLS = Listing("tools/list", "tools", "tool", _read)
+"""The tools that a server has."""
 
 
 def _remember(call: Call, tool: Tool) -> None:
@@ -67,12 +55,45 @@ def _remember(call: Call, tool: Tool) -> None:
         call.partition.outputs.remember(tool.name, as_object(tool.raw.get("outputSchema")), state.limits)
 
 
-def call_tool(call: Call, params: dict[str, Any]) -> Flow[CallToolResult]:
-    """One ``tools/call`` (2026-07-28, "Tools", Calling Tools)."""
-    result = CallToolResult.from_json((yield from rpc.request(call, "tools/call", params)))
+def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Flow[CallToolResult]:
+    """One ``tools/call`` (2026-07-28, "Tools", Calling Tools).
+
+    :param definition: the tool's, if the caller has it.
+    """
+    name = params["name"]
+    if definition is not None:
+        call.shown[name] = read_annotations(definition.input_schema)
+    result = CallToolResult.from_json((yield from _call(call, params)))
     if not result.is_error:
-        _check_output(call, params["name"], result)
+        _check_output(call, name, result)
     return result
+
+
+def _call(call: Call, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+    """Call a tool; if the server misses a header, look at the tool's definition again, and call it once more.
+
+    (2026-07-28, "Streamable HTTP", Custom Headers from Tool Parameters.)
+    """
+    try:
+        return (yield from rpc.request(call, "tools/call", params))
+    except RpcError as error:
+        verdict = call.state.verdict
+        if error.code != HEADER_MISMATCH or verdict is None or not verdict.is_modern:
+            raise
+        if (definition := (yield from _look_again(call, params["name"]))) is None:
+            raise
+    call.shown[definition.name] = read_annotations(definition.input_schema)
+    return (yield from rpc.request(call, "tools/call", params))
+
+
+def _look_again(call: Call, name: str) -> Flow[Tool | None]:
+    """The definition of a tool, as the server gives it now; None if it gives none."""
+    try:
+        tools = yield from list_all(call, TOOLS, CacheMode.REFRESH)
+    except McpError as error:
+        _log.warning("the definition of the tool %r could not be asked for again: %r", name, str(error))
+        return None
+    return next((tool for tool in tools if tool.name == name), None)
 
 
 def _check_output(call: Call, name: str, result: CallToolResult) -> None:

@@ -30,8 +30,8 @@ from ..testing import ReceivedRequest, Server, Tool, serve
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from ..client import BoundClient
     from ..observer import ExchangeSummary
+    from ..verbs import BoundClient
 
 TOOLS = {"alice": ("inbox", "payroll"), "bob": ("inbox", "deployments")}
 """The users, and the tools that the server offers each of them; both have an inbox, with other things in it."""
