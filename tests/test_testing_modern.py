@@ -35,7 +35,7 @@ async def test_discover_names_versions_and_capabilities(carrier: str) -> None:
     result = reply.json["result"]
     assert reply.status == 200
     assert result["supportedVersions"] == ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]
-    assert result["capabilities"] == {"tools": {}}
+    assert result["capabilities"] == {"tools": {"listChanged": True}, "logging": {}}
     assert result["instructions"] == "Be nice."
     assert (result["resultType"], result["ttlMs"], result["cacheScope"]) == ("complete", 0, "private")
 

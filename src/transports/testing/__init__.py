@@ -10,11 +10,14 @@ In short::
 
 from .answers import Answer, Body, Disconnect, Message, message_event
 from .call import Call
+from .handlers import Handler, Progress, RawResult, Send
 from .journal import Journal
+from .prompts import Prompt
 from .requests import Headers, Match, Outcome, ReceivedRequest
+from .resources import Resource
 from .server import Forward, Script, Server
 from .serving import Served, serve
-from .tools import Handler, Progress, RawResult, Send, Tool, echo_headers
+from .tools import Tool, echo_headers
 
 __all__ = [
     "Answer",
@@ -29,8 +32,10 @@ __all__ = [
     "Message",
     "Outcome",
     "Progress",
+    "Prompt",
     "RawResult",
     "ReceivedRequest",
+    "Resource",
     "Script",
     "Send",
     "Served",

@@ -80,7 +80,7 @@ class Call:
         :raises mcpcore.RpcError: if the client has not declared that it can answer, or answers with an error.
         """
         for question in questions.values():
-            self._check_declared(_needed(question))
+            self.require(_needed(question))
         return await self._ask(questions)
 
     async def elicit(self, message: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,8 +110,12 @@ class Call:
         answers = await self.ask({key: {"method": method, "params": dict(params)}})
         return answers[key]
 
-    def _check_declared(self, needed: dict[str, Any]) -> None:
-        if _declares(self.capabilities, needed):
+    def require(self, needed: dict[str, Any]) -> None:
+        """Fail unless the client has declared all of ``needed``, client capabilities as the specification has them.
+
+        :raises mcpcore.RpcError: if it has not.
+        """
+        if declares(self.capabilities, needed):
             return
         text = f"the client has not declared what this needs: {', '.join(_paths(needed))}"
         if self.revision == MODERN:
@@ -137,13 +141,13 @@ def _needed(question: Message) -> dict[str, Any]:
             return {}
 
 
-def _declares(capabilities: Mapping[str, Any], needed: Mapping[str, Any]) -> bool:
+def declares(capabilities: Mapping[str, Any], needed: Mapping[str, Any]) -> bool:
     """Whether all of ``needed`` is declared; an elicitation without modes means forms (client/elicitation,
     Capabilities, 2025-11-25)."""
     if capabilities.get("elicitation") == {}:
         capabilities = {**capabilities, "elicitation": {"form": {}}}
     return all(
-        name in capabilities and _declares(as_object(capabilities[name]), inner) for name, inner in needed.items()
+        name in capabilities and declares(as_object(capabilities[name]), inner) for name, inner in needed.items()
     )
 
 

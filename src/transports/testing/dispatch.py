@@ -7,7 +7,7 @@ in the task of whoever reads it, and ends when that reader leaves: nothing here 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
@@ -16,13 +16,16 @@ from attrs import define, field
 
 from mcpcore.errors import RpcError
 
-from .answers import Answer, Disconnect, Message, message_event
+from .answers import Answer, Message, message_event
 from .call import Call
 from .conversation import Conversation
-from .refusals import INVALID_PARAMS, MISSING_CAPABILITY, error_response
+from .handlers import Handler, NoAnswer, outcome, streams
+from .prompts import Completions, Prompts
+from .refusals import error_response, error_status
 from .requests import ReceivedRequest, as_object
+from .resources import Resources
 from .rounds import InputRequired
-from .tools import Handler, NoAnswer, Tool, outcome, streams, tool_error, tool_name, tool_result
+from .tools import Tools
 
 
 class Dialect(Protocol):
@@ -39,31 +42,49 @@ class Dialect(Protocol):
 
 @define(eq=False, kw_only=True)
 class Dispatcher:
-    """What a server can do, apart from how it is asked: its methods, among them ``tools/list`` and
-    ``tools/call``."""
+    """What a server can do, apart from how it is asked.
 
-    tools_for: Callable[[ReceivedRequest], Iterable[Tool]]
-    page_size: int | None
+    :ivar own: methods that it has of its own, by name; they come before the others.
+    """
+
+    tools: Tools
+    resources: Resources
+    prompts: Prompts
+    completions: Completions
     server_info: Message
     instructions: str | None
     stream_always: bool
-    methods: dict[str, Handler] = field(init=False)
+    own: dict[str, Handler] = field(factory=dict[str, Handler], init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.methods = {"tools/list": self._list_tools, "tools/call": self._call_tool}
+    @property
+    def methods(self) -> dict[str, Handler]:
+        """All methods, by name."""
+        methods = dict(self.tools.methods)
+        if self.resources.offers:
+            methods |= self.resources.methods
+        if self.prompts.offers:
+            methods |= self.prompts.methods
+        if self.completions.by_reference:
+            methods |= self.completions.methods
+        return methods | self.own
+
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """What the server declares, in every revision."""
+        capabilities: dict[str, Any] = {"tools": {"listChanged": True}, "logging": {}}
+        if self.resources.offers:
+            capabilities["resources"] = {"listChanged": True, "subscribe": True}
+        if self.prompts.offers:
+            capabilities["prompts"] = {"listChanged": True}
+        if self.completions.by_reference:
+            capabilities["completions"] = {}
+        return capabilities
 
     @property
     def description(self) -> dict[str, Any]:
         """What the server says of itself, in both eras."""
         instructions = {} if self.instructions is None else {"instructions": self.instructions}
-        return {"capabilities": {"tools": {}}, **instructions}
-
-    def find_tool(self, request: ReceivedRequest) -> Tool:
-        """The tool that a ``tools/call`` names, if this caller may see it."""
-        for tool in self.tools_for(request):
-            if tool_name(tool) == request.rpc_name:
-                return tool
-        raise RpcError(f"Unknown tool: {request.rpc_name}", code=INVALID_PARAMS)
+        return {"capabilities": self.capabilities, **instructions}
 
     def converse(self, handler: Handler, request: ReceivedRequest, dialect: Dialect) -> Conversation:
         """All that the server says to one request."""
@@ -78,15 +99,11 @@ class Dispatcher:
         first = await conversation.next()
         if first is None or "method" in first:
             return Answer.stream(partial(_events, conversation, request, first))
-        missing = as_object(first.get("error")).get("code") == MISSING_CAPABILITY
-        return Answer.json(first, 400 if missing else 200)
+        return Answer.json(first, error_status(as_object(first.get("error")).get("code", 0)))
 
     def _streams(self, handler: Handler, request: ReceivedRequest) -> bool:
-        functions = [handler]
-        if handler == self._call_tool:
-            tools = self.tools_for(request)
-            functions = [tool.function for tool in tools if tool_name(tool) == request.rpc_name]
-        return self.stream_always or any(map(streams, functions))
+        calls = handler == self.tools.methods["tools/call"]
+        return self.stream_always or streams(handler) or (calls and self.tools.streams(request))
 
     async def _work(self, handler: Handler, call: Call, dialect: Dialect) -> Message | None:
         """Do what a request asks; return the response."""
@@ -100,26 +117,6 @@ class Dispatcher:
         except NoAnswer:
             return None
         return {"jsonrpc": "2.0", "id": request.rpc_id, "result": dialect.finish(request.rpc_method or "", result)}
-
-    def _list_tools(self, params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
-        tools = [tool.definition for tool in self.tools_for(request)]
-        if self.page_size is None:
-            return {"tools": tools}
-        cursor = params.get("cursor", "0")
-        if not (isinstance(cursor, str) and cursor.isdecimal()):
-            raise RpcError("Invalid cursor", code=INVALID_PARAMS)
-        end = int(cursor) + self.page_size
-        following = {"nextCursor": str(end)} if end < len(tools) else {}
-        return {"tools": tools[int(cursor) : end], **following}
-
-    async def _call_tool(self, params: dict[str, Any], request: ReceivedRequest, call: Call) -> dict[str, Any]:
-        tool = self.find_tool(request)
-        try:
-            return tool_result(await outcome(tool.function, as_object(params.get("arguments")), call))
-        except (RpcError, Disconnect, NoAnswer):
-            raise
-        except Exception as error:
-            return tool_error(error)
 
 
 async def _events(

@@ -7,21 +7,24 @@ its protocol version should learn it here.  (basic/transports, Session Managemen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 
+from mcpcore.errors import RpcError
+
 from .answers import Answer
-from .call import Call
+from .call import LEVELS, Call
 from .conversation import Background
 from .dispatch import Dispatcher
+from .handlers import Handler
 from .outbox import event_stream
 from .recording import Recordings
-from .refusals import INVALID_REQUEST, METHOD_NOT_FOUND, Refusal, check_accept
+from .refusals import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal, check_accept
 from .requests import ReceivedRequest, as_object
 from .sessions import Session, Sessions
-from .tools import Handler
 
 REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 PRIMED = ("2025-11-25",)
@@ -62,24 +65,44 @@ class Handshake:
 
     def handler(self, session: Session, request: ReceivedRequest) -> Handler:
         """The handler of a request's method."""
-
-        def initialize(params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
-            requested = params.get("protocolVersion")
-            session.revision = requested if requested in self.supported else self.supported[0]
-            session.capabilities = as_object(params.get("capabilities"))
-            info = {"serverInfo": self.dispatcher.server_info, **self.dispatcher.description}
-            return {"protocolVersion": session.revision, **info}
-
-        def ping(params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
-            return {}
-
-        own: dict[str, Handler] = {"initialize": initialize, "ping": ping}
-        handler = {**own, **self.dispatcher.methods}.get(request.rpc_method or "")
+        early: dict[str, Handler] = {"initialize": partial(self._initialize, session), "ping": _acknowledge}
+        handler = {**early, **self._later(session), **self.dispatcher.methods}.get(request.rpc_method or "")
         if handler is None:
             raise Refusal(200, METHOD_NOT_FOUND, f"Method not found: {request.rpc_method}")
-        if not session.initialized and request.rpc_method not in own:
+        if not session.initialized and request.rpc_method not in early:
             raise Refusal(400, INVALID_REQUEST, "notifications/initialized has not arrived yet")
         return handler
+
+    def _initialize(self, session: Session, params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
+        requested = params.get("protocolVersion")
+        session.revision = requested if requested in self.supported else self.supported[0]
+        session.capabilities = as_object(params.get("capabilities"))
+        info = {"serverInfo": self.dispatcher.server_info, **self.dispatcher.description}
+        return {"protocolVersion": session.revision, **info}
+
+    def _later(self, session: Session) -> dict[str, Handler]:
+        """The methods that change what the session remembers."""
+        methods: dict[str, Handler] = {"logging/setLevel": partial(_set_level, session)}
+        if self.dispatcher.resources.offers:
+            methods["resources/subscribe"] = partial(_remember, session.subscribed.add)
+            methods["resources/unsubscribe"] = partial(_remember, session.subscribed.discard)
+        return methods
+
+
+def _acknowledge(params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
+    return {}
+
+
+def _set_level(session: Session, params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
+    if params.get("level") not in LEVELS:
+        raise RpcError("Unknown log level", code=INVALID_PARAMS)
+    session.log_level = params["level"]
+    return {}
+
+
+def _remember(change: Callable[[str], None], params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
+    change(str(params.get("uri")))
+    return {}
 
 
 def is_request(request: ReceivedRequest) -> bool:

@@ -16,13 +16,15 @@ from typing import Any
 from attrs import field, frozen
 
 from .answers import Answer
-from .call import Call
+from .call import Call, declares
+from .conversation import Background
 from .dispatch import Dispatcher
+from .handlers import Handler
 from .refusals import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal
 from .requests import ReceivedRequest, as_object
 from .rounds import Rounds
 from .subscriptions import Subscriptions
-from .tools import Handler
+from .tasks import NEEDED, Task, Tasks
 
 HEADER_MISMATCH = -32020
 UNSUPPORTED_PROTOCOL_VERSION = -32022
@@ -34,7 +36,14 @@ CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 
-NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAMED_BY = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 """The methods whose requests carry ``Mcp-Name``, and the parameter that it repeats."""
 
 CACHEABLE = frozenset(
@@ -51,10 +60,11 @@ class ModernEra:
     supported: tuple[str, ...]
     ttl_ms: int
     cache_scope: str
-    subscriptions: Subscriptions = field(factory=Subscriptions, init=False)
+    subscriptions: Subscriptions
+    tasks: Tasks
     _rounds: Rounds = field(factory=Rounds, init=False)
 
-    async def answer(self, request: ReceivedRequest) -> Answer:
+    async def answer(self, request: ReceivedRequest, background: Background | None) -> Answer:
         """Answer a POST to the MCP endpoint."""
         message = as_object(request.json)
         if "method" not in message:
@@ -64,12 +74,14 @@ class ModernEra:
         self._check_version(request)
         _check_repeated(request, "mcp-method", request.rpc_method)
         if request.rpc_method == "subscriptions/listen":
-            return self.subscriptions.listen(request, self.dispatcher.description["capabilities"])
+            return self._listen(request)
         handler = self._handler(request)
         if parameter := NAMED_BY.get(request.rpc_method or ""):
             _check_repeated(request, "mcp-name", request.params.get(parameter))
         if request.rpc_method == "tools/call":
             self._check_parameters(request)
+            if self.dispatcher.tools.find(request).task and declares(_declared(request), NEEDED):
+                return self._begin_task(handler, request, background)
         return await self.dispatcher.answer(handler, request, self)
 
     def _check_version(self, request: ReceivedRequest) -> None:
@@ -86,7 +98,7 @@ class ModernEra:
 
     def _handler(self, request: ReceivedRequest) -> Handler:
         own: dict[str, Handler] = {"server/discover": self._discover}
-        handler = {**own, **self.dispatcher.methods}.get(request.rpc_method or "")
+        handler = {**own, **self.tasks.methods, **self.dispatcher.methods}.get(request.rpc_method or "")
         if handler is None:
             raise Refusal(404, METHOD_NOT_FOUND, f"Method not found: {request.rpc_method}")
         return handler
@@ -94,7 +106,7 @@ class ModernEra:
     def _check_parameters(self, request: ReceivedRequest) -> None:
         """Compare ``Mcp-Param-*`` with the arguments that they repeat (Custom Headers from Tool
         Parameters)."""
-        tool = self.dispatcher.find_tool(request)
+        tool = self.dispatcher.tools.find(request)
         for suffix, path in _mirrored(tool.input_schema):
             value: Any = request.params.get("arguments")
             for key in path:
@@ -102,7 +114,25 @@ class ModernEra:
             _check_repeated(request, f"mcp-param-{suffix.lower()}", value)
 
     def _discover(self, params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
-        return {"supportedVersions": list(self.supported), **self.dispatcher.description}
+        description = {**self.dispatcher.description, "capabilities": self._capabilities(request)}
+        return {"supportedVersions": list(self.supported), **description}
+
+    def _capabilities(self, request: ReceivedRequest) -> dict[str, Any]:
+        """What the server declares to this caller."""
+        with_tasks = any(tool.task for tool in self.dispatcher.tools.offers.visible(request))
+        return {**self.dispatcher.capabilities, **(NEEDED if with_tasks else {})}
+
+    def _listen(self, request: ReceivedRequest) -> Answer:
+        if "taskIds" in as_object(request.params.get("notifications")):
+            self.begin(request).require(NEEDED)
+        return self.subscriptions.listen(request, self._capabilities(request))
+
+    def _begin_task(self, handler: Handler, request: ReceivedRequest, background: Background | None) -> Answer:
+        """Answer a tool call with a task."""
+        task = self.tasks.create()
+        result = self.finish("tools/call", {"resultType": "task", **task.state})
+        task.begin(self.dispatcher.converse(handler, request, _InTask(self, task)), background)
+        return Answer.json({"jsonrpc": "2.0", "id": request.rpc_id, "result": result})
 
     def begin(self, request: ReceivedRequest) -> Call:
         """The call that a handler is given; it knows what earlier rounds have brought."""
@@ -110,7 +140,7 @@ class ModernEra:
         return Call(
             request=request,
             revision=meta[VERSION],
-            capabilities=as_object(meta[CAPABILITIES]),
+            capabilities=_declared(request),
             level=meta.get(LOG_LEVEL),
             ask=self._rounds.begin(request).ask,
         )
@@ -122,6 +152,28 @@ class ModernEra:
             result = {"ttlMs": self.ttl_ms, "cacheScope": self.cache_scope, **result}
         meta = {SERVER_INFO: self.dispatcher.server_info, **as_object(result.get("_meta"))}
         return {**result, "_meta": meta}
+
+
+@frozen
+class _InTask:
+    """How a tool speaks that works on a task: its questions are shown to whoever asks after the task, and the rest of
+    what it says is lost."""
+
+    era: ModernEra
+    task: Task
+
+    def begin(self, request: ReceivedRequest) -> Call:
+        return Call(
+            request=request, revision=REVISIONS[0], capabilities=_declared(request), level=None, ask=self.task.ask
+        )
+
+    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+        return self.era.finish(method, result)
+
+
+def _declared(request: ReceivedRequest) -> dict[str, Any]:
+    """The capabilities that the client declares with a request."""
+    return as_object(as_object(request.params.get("_meta")).get(CAPABILITIES))
 
 
 def _mirrored(schema: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -42,6 +42,11 @@ def error_response(request_id: Any, code: int, message: str, data: Any = None) -
     return {"jsonrpc": "2.0", "id": request_id, "error": error}
 
 
+def error_status(code: int) -> int:
+    """The HTTP status of an error that a handler answers with (basic, _meta, 2026-07-28)."""
+    return 400 if code == MISSING_CAPABILITY else 200
+
+
 def check_content(request: ReceivedRequest) -> None:
     """Refuse a body that is not JSON, or does not say so."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

@@ -123,8 +123,9 @@ class ReceivedRequest:
 
     @property
     def rpc_name(self) -> str | None:
-        """The tool, prompt or resource that the JSON-RPC request names, or None."""
-        name = self.params.get("uri" if self.rpc_method == "resources/read" else "name")
+        """The tool, prompt, resource or task that the JSON-RPC request names, or None."""
+        family = (self.rpc_method or "").partition("/")[0]
+        name = self.params.get({"resources": "uri", "tasks": "taskId"}.get(family, "name"))
         return name if isinstance(name, str) else None
 
     @property

@@ -52,6 +52,8 @@ class Rounds:
 
     def begin(self, request: ReceivedRequest) -> Round:
         """The round that ``request`` opens: the first, or a further one if it brings a state back."""
+        if request.rpc_method not in SUPPORTED:
+            return Round(self, request, {})
         if "requestState" not in request.params:
             if "inputResponses" in request.params:
                 raise Refusal(400, INVALID_PARAMS, "inputResponses came without their requestState")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -31,21 +31,21 @@ from .handshake import Handshake, HandshakeEra
 from .http_sse import HttpSse
 from .journal import Journal
 from .modern import ModernEra
-from .refusals import Refusal, check_accept, check_content, error_response
+from .offering import Offering, ToolsGiven, offers_of_tools
+from .offers import offers_of
+from .prompts import Completions, Prompt, Prompts
+from .refusals import Refusal, check_accept, check_content, error_response, error_status
 from .requests import HeaderList, Headers, Match, ReceivedRequest, as_object, matches
+from .resources import Resource, Resources
 from .sessions import Sessions
-from .tools import Handler, Tool
+from .subscriptions import Subscriptions
+from .tasks import Tasks
+from .tools import Tools
 
 Forward: TypeAlias = Callable[[ReceivedRequest], Awaitable[Answer]]
 Script: TypeAlias = Answer | Callable[[ReceivedRequest, Forward], Answer | Awaitable[Answer]]
 """What a scripted request gets: an answer, or a function of the request and of ``forward``, which asks the
 server for its own answer."""
-
-Tools: TypeAlias = Iterable[Tool | Handler] | Callable[[ReceivedRequest], Iterable[Tool | Handler]]
-"""The tools of a server: a fixed list, or a function of the request, for lists that differ between
-callers."""
-
-HandlerT = TypeVar("HandlerT", bound=Handler)
 
 
 @define(eq=False)
@@ -72,17 +72,15 @@ class _Step:
         return await answer if inspect.isawaitable(answer) else answer
 
 
-def _as_tool(tool: Tool | Handler) -> Tool:
-    return tool if isinstance(tool, Tool) else Tool(tool)
-
-
-class Server:
+class Server(Offering):
     """A scripted MCP server.
 
     :param tools: functions or :class:`Tool` objects, or a function of the request that returns them.
+    :param resources: :class:`Resource` objects, or a function of the request that returns them.
+    :param prompts: :class:`Prompt` objects, or a function of the request that returns them.
     :param revisions: the revisions that it speaks.  2026-07-28 is the modern era, 2025-03-26 to 2025-11-25
         the handshake era, both at ``path``; 2024-11-05 is the legacy transport at ``sse_path``.
-    :param page_size: how many tools a page of ``tools/list`` has; None puts all on one.
+    :param page_size: how many tools, resources or prompts a page of a list has; None puts all on one.
     :param stream_always: answer every request with an event stream, also where one JSON object would do.
     :param sessions: whether the handshake era assigns session ids.
     :param resumable: whether a client of the handshake era can take up an event stream where it broke off; every
@@ -90,6 +88,7 @@ class Server:
     :param retry: how long such a client is told to wait before it does, in milliseconds; None tells it nothing.
     :param ttl_ms: the modern era's hint for how long a list stays fresh, in milliseconds.
     :param cache_scope: the modern era's hint for who may share a list: ``private`` or ``public``.
+    :param poll_interval_ms: how long to wait before asking after a task again, as clients are told.
     :param instructions: what the server says about its use; None for nothing.
     :param clock: the time, in seconds, for the journal; the event loop's, if left out.
     :raises ValueError: if there is no such revision.
@@ -102,8 +101,10 @@ class Server:
 
     def __init__(
         self,
-        tools: Tools = (),
+        tools: ToolsGiven = (),
         *,
+        resources: Iterable[Resource] | Callable[[ReceivedRequest], Iterable[Resource]] = (),
+        prompts: Iterable[Prompt] | Callable[[ReceivedRequest], Iterable[Prompt]] = (),
         revisions: Iterable[str] = (*modern.REVISIONS, *handshake.REVISIONS),
         page_size: int | None = None,
         stream_always: bool = False,
@@ -112,20 +113,23 @@ class Server:
         retry: int | None = None,
         ttl_ms: int = 0,
         cache_scope: str = "private",
+        poll_interval_ms: int = 10,
         instructions: str | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self.journal: Journal = Journal()
         self._clock = clock
         self._steps: list[_Step] = []
-        self._tools_for = tools if callable(tools) else None
-        self._tools = [] if callable(tools) else [_as_tool(tool) for tool in tools]
-        self._dispatcher = Dispatcher(
-            tools_for=self._visible_tools,
-            page_size=page_size,
-            server_info={"name": "transports.testing", "version": "1"},
-            instructions=instructions,
-            stream_always=stream_always,
+        super().__init__(
+            Dispatcher(
+                tools=Tools(offers_of_tools(tools), page_size),
+                resources=Resources(offers_of(resources), page_size),
+                prompts=Prompts(offers_of(prompts), page_size),
+                completions=Completions(),
+                server_info={"name": "transports.testing", "version": "1"},
+                instructions=instructions,
+                stream_always=stream_always,
+            )
         )
         spoken = frozenset(revisions)
         if unknown := spoken.difference(modern.REVISIONS, handshake.REVISIONS, http_sse.REVISIONS):
@@ -133,50 +137,14 @@ class Server:
         self._modern = self._handshake = self._http_sse = None
         if spoken.intersection(modern.REVISIONS):
             supported = tuple(r for r in (*modern.REVISIONS, *handshake.REVISIONS) if r in spoken)
-            self._modern = ModernEra(self._dispatcher, supported, ttl_ms, cache_scope)
+            subscriptions = Subscriptions()
+            tasks = Tasks(clock, poll_interval_ms, subscriptions.notify)
+            self._modern = ModernEra(self._dispatcher, supported, ttl_ms, cache_scope, subscriptions, tasks)
         if spoken.intersection(handshake.REVISIONS):
             supported = tuple(r for r in handshake.REVISIONS if r in spoken)
             self._handshake = HandshakeEra(Handshake(self._dispatcher, supported), sessions, resumable, retry)
         if spoken.intersection(http_sse.REVISIONS):
             self._http_sse = HttpSse(Handshake(self._dispatcher, http_sse.REVISIONS), self.messages_path)
-
-    # What it offers
-
-    def tool(
-        self,
-        *,
-        name: str = "",
-        description: str = "",
-        input_schema: Mapping[str, Any] | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> Callable[[HandlerT], HandlerT]:
-        """Decorate a function to make it a tool; see :class:`Tool` for the arguments, all of them
-        optional."""
-
-        def add(function: HandlerT) -> HandlerT:
-            schema = {"type": "object"} if input_schema is None else input_schema
-            self._tools.append(Tool(function, name, description, schema, extra or {}))
-            return function
-
-        return add
-
-    def method(self, name: str) -> Callable[[HandlerT], HandlerT]:
-        """Decorate a function of the parameters and the request to make it a JSON-RPC method.
-
-        It returns the result as the specification has it, and may stream as a tool may.  It raises
-        :class:`mcpcore.RpcError` to answer with an error.
-        """
-
-        def add(function: HandlerT) -> HandlerT:
-            self._dispatcher.methods[name] = function
-            return function
-
-        return add
-
-    def _visible_tools(self, request: ReceivedRequest) -> Iterator[Tool]:
-        yield from self._tools
-        if self._tools_for is not None:
-            yield from map(_as_tool, self._tools_for(request))
 
     # What it is told to do
 
@@ -293,7 +261,8 @@ class Server:
         except Refusal as refusal:
             return refusal.answer(request)
         except RpcError as error:
-            return Answer.json(error_response(request.rpc_id, error.code, error.message, error.data))
+            message = error_response(request.rpc_id, error.code, error.message, error.data)
+            return Answer.json(message, error_status(error.code))
 
     async def _route(self, request: ReceivedRequest, background: Background | None) -> Answer:
         if self._http_sse and request.path == self.sse_path:
@@ -307,7 +276,7 @@ class Server:
             check_content(request)
             check_accept(request, "application/json", "text/event-stream")
             if self._modern and (not self._handshake or _is_modern(request)):
-                return await self._modern.answer(request)
+                return await self._modern.answer(request, background)
         if self._handshake and request.method in ("POST", "GET", "DELETE"):
             return await self._handshake.answer(request, background)
         return Answer(405, {"allow": "POST"})

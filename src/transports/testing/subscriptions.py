@@ -28,6 +28,7 @@ SWITCHES = {
 
 CHOICES = {
     "notifications/resources/updated": ("resources", "resourceSubscriptions", "uri"),
+    "notifications/tasks": ("extensions", "taskIds", "taskId"),
 }
 """The same, for notifications about one thing among those that the filter lists; and the parameter that names it."""
 
@@ -88,7 +89,7 @@ class Subscriptions:
         finally:
             self._forget(subscription)
 
-    def notify(self, method: str, params: Mapping[str, Any], to: Match) -> None:
+    def notify(self, method: str, params: Mapping[str, Any], to: Match = None) -> None:
         """Send a notification on every stream that asked for it, and whose request ``to`` means."""
         for subscription in self._open:
             if matches(to, subscription.request) and subscription.wants(method, params):

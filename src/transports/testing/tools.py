@@ -1,54 +1,26 @@
-"""Tools: plain Python functions that a scripted server offers.
+"""Tools: functions that a scripted server offers by name.
 
-A tool is called with the arguments and with the request that brought them, because what a test wants of a
-tool is mostly to report *who asked*.  It may be a plain function, an async function (wait on an
-``anyio.Event`` to be slow for as long as a test likes) or an async generator, which is answered with an event
-stream: it yields :class:`Progress` and :class:`Send`, and last its result.  One with a third parameter is given
-the :class:`~transports.testing.Call` too, to say more and to ask its client.
+What a tool ends with becomes a result: text becomes text; a dict becomes text and structured content; an exception
+becomes a result that says so, which a model may read and try again.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
-from typing import Any, TypeAlias, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from .answers import Message
+from mcpcore.errors import RpcError
+
+from .answers import Disconnect
 from .call import Call
-from .requests import ReceivedRequest
-
-Handler: TypeAlias = (
-    Callable[[dict[str, Any], ReceivedRequest], Any] | Callable[[dict[str, Any], ReceivedRequest, Call], Any]
-)
-"""A function of the arguments and the request and, if it has a third parameter, the call: plain, async, or an async
-generator."""
-
-
-@frozen
-class Progress:
-    """Yield this to report progress: it reaches a client that asked for it, with its own token."""
-
-    progress: float
-    total: float | None = None
-    message: str | None = None
-
-
-@frozen
-class Send:
-    """Yield this to send any JSON-RPC message before the result, just as it is."""
-
-    message: Message = field(repr=False)
-
-
-@frozen
-class RawResult:
-    """Return this to give a whole ``CallToolResult``, just as it is."""
-
-    result: Mapping[str, Any] = field(repr=False)
+from .handlers import Handler, NoAnswer, RawResult, outcome, streams
+from .offers import Offers, page
+from .refusals import INVALID_PARAMS
+from .requests import ReceivedRequest, as_object
 
 
 @frozen
@@ -60,6 +32,7 @@ class Tool:
     :param description: what it is for; the first line of the function's docstring, if left out.
     :param input_schema: the JSON Schema of its arguments.
     :param extra: further members of its definition, such as ``outputSchema`` or ``annotations``.
+    :param task: answer with a task, if the client speaks of tasks (the modern era's tasks extension).
     """
 
     function: Handler
@@ -67,6 +40,7 @@ class Tool:
     description: str = ""
     input_schema: Mapping[str, Any] = field(factory=lambda: {"type": "object"})
     extra: Mapping[str, Any] = field(factory=dict[str, Any])
+    task: bool = False
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -76,42 +50,47 @@ class Tool:
         return {"name": tool_name(self), **described, "inputSchema": dict(self.input_schema), **self.extra}
 
 
+@define(eq=False)
+class Tools:
+    """The tools of a server, and the methods that are about them."""
+
+    offers: Offers[Tool]
+    page_size: int | None
+
+    @property
+    def methods(self) -> dict[str, Handler]:
+        """The methods, by name."""
+        return {"tools/list": self._list, "tools/call": self._call}
+
+    def find(self, request: ReceivedRequest) -> Tool:
+        """The tool that a ``tools/call`` names, if this caller may see it."""
+        for tool in self.offers.visible(request):
+            if tool_name(tool) == request.rpc_name:
+                return tool
+        raise RpcError(f"Unknown tool: {request.rpc_name}", code=INVALID_PARAMS)
+
+    def streams(self, request: ReceivedRequest) -> bool:
+        """Whether a ``tools/call`` names a tool that yields what it says."""
+        tools = self.offers.visible(request)
+        return any(streams(tool.function) for tool in tools if tool_name(tool) == request.rpc_name)
+
+    def _list(self, params: dict[str, Any], request: ReceivedRequest) -> dict[str, Any]:
+        found = [tool.definition for tool in self.offers.visible(request)]
+        return page("tools", found, params.get("cursor"), self.page_size)
+
+    async def _call(self, params: dict[str, Any], request: ReceivedRequest, call: Call) -> dict[str, Any]:
+        tool = self.find(request)
+        try:
+            return tool_result(await outcome(tool.function, as_object(params.get("arguments")), call))
+        except (RpcError, Disconnect, NoAnswer):
+            raise
+        except Exception as error:
+            return tool_error(error)
+
+
 def tool_name(tool: Tool) -> str:
     """The name of ``tool``: the one given, or its function's."""
     return tool.name or str(getattr(tool.function, "__name__", ""))
-
-
-def streams(function: Handler) -> bool:
-    """Whether ``function`` is an async generator, so that its answer is an event stream."""
-    return inspect.isasyncgenfunction(function)
-
-
-class NoAnswer(Exception):
-    """A generator ended without a result: there will be no response."""
-
-
-async def outcome(function: Handler, arguments: dict[str, Any], call: Call) -> Any:
-    """Let ``function`` do its work and return what it ends with; what it yields before is said to the client."""
-    given = (arguments, call.request, call)
-    value = cast("Callable[..., Any]", function)(*given[: 3 if _takes_call(function) else 2])
-    if not inspect.isasyncgen(value):
-        return await value if inspect.isawaitable(value) else value
-    async with aclosing(value) as items:
-        async for item in items:
-            if isinstance(item, Progress):
-                await call.progress(item.progress, item.total, item.message)
-            elif isinstance(item, Send):
-                await call.send(item.message)
-            else:
-                return item
-    raise NoAnswer
-
-
-def _takes_call(function: Handler) -> bool:
-    """Whether ``function`` has a third parameter that must be given; one with a default is its own
-    affair."""
-    parameters = list(inspect.signature(function).parameters.values())
-    return len(parameters) > 2 and parameters[2].default is inspect.Parameter.empty
 
 
 def tool_result(value: Any) -> dict[str, Any]:
