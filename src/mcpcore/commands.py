@@ -126,10 +126,12 @@ class CallHandler:
 class Spawn:
     """Drive ``operation`` beside this one, as long as this one lasts.
 
-    What is left of it when this one ends is given up.  If it fails, so does this one, with the same error.
+    What is left of it when this one ends, or ``withdrawn`` is raised, is given up.  If it fails, so does this one, with
+    the same error.
     """
 
     operation: Operation[None]
+    withdrawn: Signal
 
 
 @frozen
@@ -248,11 +250,13 @@ class Beside:
     """What a flow yields for :class:`Spawn`: the work of which an operation is to be made.
 
     :ivar name: what the operation is called in an error.
+    :ivar withdrawn: is raised when nobody wants it any more.
     """
 
     name: str
     call: Call = field(repr=False)
     flow: Flow[None] = field(repr=False)
+    withdrawn: Signal = field(repr=False)
 
 
 Flow: TypeAlias = Generator[Command | Beside, Any, T]

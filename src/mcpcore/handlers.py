@@ -15,8 +15,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 from attrs import field, frozen
+
+from mcpcore.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from mcpcore.context import CallContext
@@ -46,6 +49,22 @@ Handler: TypeAlias = Callable[[RequestT, "CallContext"], "AnswerT | Awaitable[An
 """What answers one kind of request."""
 
 
+def check_roots(roots: Sequence[Root]) -> Sequence[Root]:
+    """Refuse roots that a server must not be given (2025-11-25, "Roots", Data Types and Security Considerations).
+
+    :raises LocalProtocolError: if one is no ``file://`` URI, or leads upwards.
+    """
+    for root in roots:
+        if not root.uri.startswith("file://") or ".." in unquote(root.uri).replace("\\", "/").split("/"):
+            raise LocalProtocolError("a root is a file:// URI that does not lead upwards")
+    return roots
+
+
+def _checked(_: Handlers, __: object, roots: object) -> None:
+    if isinstance(roots, Sequence):
+        check_roots(roots)
+
+
 def _is_given(handler: object) -> str:
     return "None" if handler is None else "..."
 
@@ -62,6 +81,7 @@ class Handlers:
     :param roots: the directories that the server may work in, or a handler that is called with None for a request and
         returns them (every revision, "Roots").
     :param log: is told each log message, in order; what it returns is not looked at.
+    :raises LocalProtocolError: if a root is no ``file://`` URI, or leads upwards.
     """
 
     elicit: Handler[ElicitRequest, ElicitResult] | Literal[ByHand.BY_HAND] | None = field(default=None, repr=_is_given)
@@ -73,6 +93,6 @@ class Handlers:
     )
     sample_with_tools: bool = False
     roots: Sequence[Root] | Handler[None, Sequence[Root]] | Literal[ByHand.BY_HAND] | None = field(
-        default=None, repr=_is_given
+        default=None, repr=_is_given, validator=_checked
     )
     log: Callable[[LogMessage, CallContext], Any] | None = field(default=None, repr=_is_given)

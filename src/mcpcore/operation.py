@@ -217,7 +217,7 @@ class Operation(Generic[T]):
             self._error = error
         else:
             if isinstance(command, Beside):
-                command = Spawn(Operation(command.name, command.call, command.flow))
+                command = Spawn(Operation(command.name, command.call, command.flow), command.withdrawn)
             self._command = command
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from mcpcore import Operation
+    from mcpcore import Operation, Spawn
 
 
 @define(eq=False)
@@ -36,13 +36,15 @@ class Company:
     _tasks: TaskGroup = field(factory=anyio.create_task_group, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def admit(self, operation: Operation[None]) -> None:
-        """Drive ``operation`` from now on."""
-        self._tasks.start_soon(self._attempt, operation)
+    def admit(self, spawn: Spawn) -> None:
+        """Drive an operation from now on, until it ends or is withdrawn."""
+        self._tasks.start_soon(self._attempt, spawn)
 
-    async def _attempt(self, operation: Operation[None]) -> None:
+    async def _attempt(self, spawn: Spawn) -> None:
         try:
-            await self._run(operation)
+            with anyio.CancelScope() as scope:
+                spawn.withdrawn.subscribe(scope.cancel)
+                await self._run(spawn.operation)
         except Exception as failure:
             self._failure = self._failure or failure
             self._tasks.cancel_scope.cancel()

@@ -320,7 +320,7 @@ class Drive(Generic[T]):
     async def _in_company(self, first: Spawn) -> Complete[T]:
         """Drive it to its end, beside what it wants to be done at the same time."""
         async with Company(self._driver.run) as company:
-            company.admit(first.operation)
+            company.admit(first)
             self.operation.spawned()
             outcome = await self.go_on(company)
         assert isinstance(outcome, Complete)
@@ -345,7 +345,7 @@ class Drive(Generic[T]):
                 case Spawn():
                     if company is None:
                         return command
-                    company.admit(command.operation)
+                    company.admit(command)
                     self.operation.spawned()
                 case CallHandler(arguments=(Progress(), *_)) if self._patience is not None:
                     self._patience.renew()

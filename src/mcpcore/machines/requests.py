@@ -22,7 +22,7 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.header_fields import encode_value
 from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request, Response
 from mcpcore.codecs.newline_json import frame
-from mcpcore.codecs.shapes import is_integer
+from mcpcore.codecs.shapes import as_text, is_integer
 from mcpcore.commands import (
     Beside,
     CallHandler,
@@ -46,10 +46,11 @@ from mcpcore.errors import (
     UnauthorizedError,
 )
 from mcpcore.machines.exchange import Exchange
-from mcpcore.machines.server_requests import INVALID_PARAMS, ask_handlers, refused_by
+from mcpcore.machines.server_requests import INVALID_PARAMS, ask_handlers, refusal_of
 from mcpcore.machines.shared_store import withdraw
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.rules.freshness import Change
+from mcpcore.rules.revisions import HANDSHAKE
 from mcpcore.signals import Signal
 from mcpcore.state.client_state import Redirects
 from mcpcore.types.logging import LogMessage
@@ -428,7 +429,13 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
         else:
             call.state.counters.ignored_messages += 1
     elif message.method == "notifications/message" and call.state.handlers.log is not None:
-        yield CallHandler(call.state.handlers.log, (LogMessage.from_json(message.params), call.context))
+        log = optional(message.params, LogMessage.from_json)
+        if log is not None:
+            yield CallHandler(call.state.handlers.log, (log, call.context))
+        else:
+            call.state.counters.ignored_messages += 1
+    elif message.method == "notifications/cancelled":
+        _withdraw_request(call, message)
 
 
 def _forget_changed(call: Call, change: Change) -> Flow[None]:
@@ -474,21 +481,37 @@ def _answer(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
     call.count_server_request()
     if request.method == "ping":
         yield from _reply(call, outbound, request, Response(request.id, {}))
-    elif (refused := refused_by(call, request.method, request.params)) is not None:
+    elif (refused := _refuse(call, outbound, request)) is not None:
         yield from _reply(call, outbound, request, ErrorResponse(request.id, refused.code, refused.message))
     else:
-        child = call.child()
-        yield Beside(f"the answer to {request.method}", child, _counted(call, _have_answered(child, outbound, request)))
+        child, withdrawn = call.child(), call.begin_to_answer(request.id)
+        flow = _until_answered(call, request.id, _have_answered(child, outbound, request))
+        yield Beside(f"the answer to {request.method}", child, flow, withdrawn)
         return
     call.server_request_done()
 
 
-def _counted(call: Call, answering: Flow[None]) -> Flow[None]:
-    """``answering``, after which a call that listens has one request less to answer."""
+def _until_answered(call: Call, request_id: int | str, answering: Flow[None]) -> Flow[None]:
+    """``answering``, which the server can withdraw its request from until it ends."""
     try:
         yield from answering
     finally:
-        call.server_request_done()
+        call.answered(request_id)
+
+
+def _withdraw_request(call: Call, notification: Notification) -> None:
+    """Answer a request no more that the server has withdrawn (2025-11-25, "Cancellation")."""
+    request_id, reason = notification.params.get("requestId"), as_text(notification.params.get("reason"))
+    withdrawn = call.answering.get(request_id) if isinstance(request_id, int | str) else None
+    if withdrawn is not None:
+        _log.debug("the server has withdrawn a request: %.100r", reason)
+        withdrawn.raise_()
+
+
+def _refuse(call: Call, outbound: Outbound, request: Request) -> RpcError | None:
+    """Why a request is not answered, or None if it may be."""
+    declared = call.state.capabilities(outbound.revision or HANDSHAKE)
+    return refusal_of(declared, request.method, request.params)
 
 
 def _have_answered(call: Call, outbound: Outbound, request: Request) -> Flow[None]:

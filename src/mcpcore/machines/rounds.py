@@ -18,7 +18,8 @@ from mcpcore.codecs.shapes import as_object, as_text
 from mcpcore.commands import CallHandler, WaitFor
 from mcpcore.errors import InputRequiredError, RemoteProtocolError
 from mcpcore.handlers import BY_HAND
-from mcpcore.machines.server_requests import ask_handlers, handler_of, refused_by
+from mcpcore.machines.server_requests import ask_handlers, handler_of, refusal_of
+from mcpcore.rules.revisions import MODERN
 from mcpcore.signals import Signal
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ def _round(call: Call, result: dict[str, Any]) -> Flow[dict[str, Any]]:
 def _answer(call: Call, requests: Mapping[str, Any], state: str | None) -> Flow[dict[str, Any]]:
     """The answers to what the server asks, by the same keys; one after the other, as a person is asked."""
     questions = {key: _question(call, request) for key, request in requests.items()}
+    declared = call.state.capabilities(MODERN)
+    for method, params in questions.values():
+        if (refused := refusal_of(declared, method, params)) is not None:
+            raise RemoteProtocolError(f"the server requires {method[:40]}: {refused.message}")
     if any(handler_of(call, *question) is BY_HAND for question in questions.values()):
         raise InputRequiredError(
             "the server requires input, which the caller gives by hand",
@@ -88,8 +93,6 @@ def _answer(call: Call, requests: Mapping[str, Any], state: str | None) -> Flow[
         )
     answers: dict[str, Any] = {}
     for key, (method, params) in questions.items():
-        if refused_by(call, method, params) is not None:
-            raise RemoteProtocolError(f"the server requires {method[:40]}, which this client did not offer")
         answers[key] = yield from ask_handlers(call, method, params)
     return answers
 

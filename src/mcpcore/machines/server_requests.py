@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcpcore.commands import CallHandler
 from mcpcore.errors import LocalProtocolError, RpcError
-from mcpcore.handlers import BY_HAND
+from mcpcore.handlers import check_roots
 from mcpcore.types.elicitation import ElicitRequest, ElicitResult, ElicitUrlRequest
 from mcpcore.types.roots import Root
 from mcpcore.types.sampling import CreateMessageRequest, CreateMessageResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcpcore.commands import Flow
     from mcpcore.state.call import Call
 
+_NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+_TOOLS = frozenset({"tools", "toolChoice"})
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 
@@ -28,7 +32,7 @@ T = TypeVar("T")
 
 
 def handler_of(call: Call, method: str, params: dict[str, Any]) -> Any:
-    """What answers a request of the server's: a handler, roots, :data:`BY_HAND`, or None for nothing."""
+    """What answers a request of the server's: a handler, roots, or :data:`~mcpcore.handlers.BY_HAND`."""
     handlers = call.state.handlers
     match method:
         case "elicitation/create":
@@ -44,11 +48,9 @@ def handler_of(call: Call, method: str, params: dict[str, Any]) -> Any:
 def ask_handlers(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
     """The result of one request of the server's.
 
-    :raises RpcError: if it is refused: by a handler, or because there is none.
+    :raises RpcError: if a handler refuses it.
     :raises RemoteProtocolError: if its parameters cannot be read.
     """
-    if (refused := refused_by(call, method, params)) is not None:
-        raise refused
     handler = handler_of(call, method, params)
     match method:
         case "elicitation/create":
@@ -60,16 +62,22 @@ def ask_handlers(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[s
             return {"roots": [root.to_json() for root in (yield from _roots(call, handler))]}
 
 
-def refused_by(call: Call, method: str, params: dict[str, Any]) -> RpcError | None:
-    """Why a request cannot be answered, or None if there is a handler for it.
+def refusal_of(declared: Mapping[str, Any], method: str, params: dict[str, Any]) -> RpcError | None:
+    """Why a request is not answered, or None if it may be: only what was declared may be asked for.
 
-    A mode of elicitation that was not declared has an error of its own (2025-11-25, "Elicitation", Error Handling).
+    A mode of elicitation, or tools for a model, that were not declared have an error of their own (2025-11-25,
+    "Elicitation", Error Handling, and "Sampling", Tools in Sampling).
+
+    :param declared: the client's capabilities.
     """
-    if handler_of(call, method, params) not in (None, BY_HAND):
-        return None
-    if method == "elicitation/create" and (call.state.handlers.elicit or call.state.handlers.elicit_url):
+    capability = declared.get(_NEEDS.get(method, ""))
+    if capability is None:
+        return RpcError("Method not found", code=METHOD_NOT_FOUND)
+    if method == "elicitation/create" and params.get("mode", "form") not in (capability or {"form"}):
         return RpcError("this mode of elicitation was not declared", code=INVALID_PARAMS)
-    return RpcError("Method not found", code=METHOD_NOT_FOUND)
+    if method == "sampling/createMessage" and not params.keys().isdisjoint(_TOOLS) and "tools" not in capability:
+        return RpcError("sampling with tools was not declared", code=INVALID_PARAMS)
+    return None
 
 
 def _elicit(call: Call, handler: Any, params: dict[str, Any]) -> Flow[dict[str, Any]]:
@@ -91,7 +99,7 @@ def _roots(call: Call, handler: Any) -> Flow[Sequence[Root]]:
     roots = yield CallHandler(handler, (None, call.context))
     if not isinstance(roots, Sequence) or not all(isinstance(root, Root) for root in roots):
         raise LocalProtocolError("the handler for roots/list did not return a sequence of Root")
-    return roots
+    return check_roots(roots)
 
 
 def _ask(call: Call, handler: Any, request: object, expected: type[T], method: str) -> Flow[T]:

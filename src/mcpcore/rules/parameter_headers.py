@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mcpcore.codecs.header_fields import is_token
-from mcpcore.codecs.shapes import as_list, as_object, as_text, is_array, is_object
-from mcpcore.errors import RemoteProtocolError
+from mcpcore.codecs.shapes import as_integer, as_list, as_object, as_text, is_array, is_object
+from mcpcore.errors import LocalProtocolError, RemoteProtocolError
 from mcpcore.rules.metadata import encode_header_value
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ANNOTATION = "x-mcp-header"
 _PRIMITIVE = frozenset({"string", "integer", "boolean"})
 _MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_LARGEST = 2**53 - 1
 _DATA = frozenset({"const", "default", "enum", "examples"})
 
 
@@ -118,7 +119,10 @@ def _annotated(
 def mirrored_arguments(
     annotations: tuple[MirroredArgument, ...], arguments: Mapping[str, Any]
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of one call; an argument that is absent or null has none."""
+    """The headers of one call; an argument that is absent or null has none.
+
+    :raises LocalProtocolError: if an integer is too large to be read exactly everywhere.
+    """
     headers: list[tuple[bytes, bytes]] = []
     for annotation in annotations:
         value: Any = arguments
@@ -133,4 +137,9 @@ def _header_text(value: object) -> str | None:
     """A primitive as header text; None for anything else, which the server will refuse by its schema."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | str) else None
+    if (number := as_integer(value)) is None:
+        return as_text(value)
+    if abs(number) > _LARGEST:
+        # Whoever reads numbers as JavaScript does would read another one (2026-07-28, "Streamable HTTP").
+        raise LocalProtocolError("an integer argument that travels as a header is beyond 2**53 - 1")
+    return str(number)

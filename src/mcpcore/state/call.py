@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mcpcore.rules.freshness import is_sound, lifetime
+from mcpcore.signals import Signal
 from mcpcore.state.response_cache import Entry
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Call:
     :ivar own_stream: the same for an event stream.
     :ivar may_cache: whether the answer depends on nothing but what was asked.
     :ivar shown: what travels as headers, of the tools whose definition this very call has.
+    :ivar answering: the requests of the server's that are being answered, by id.
     :ivar listens: whether it waits for no answer, but for whatever comes.
     :ivar last_will: a method and its parameters: the request to make if the caller gives up.
     :ivar withdrawn: methods whose answers were withdrawn from the shared store while an answer was awaited.
@@ -63,6 +65,7 @@ class Call:
     shown: dict[str, tuple[MirroredArgument, ...]] = field(
         factory=dict[str, tuple["MirroredArgument", ...]], init=False, repr=False
     )
+    answering: dict[int | str, Signal] = field(factory=dict[int | str, Signal], init=False, repr=False)
     listens: bool = field(default=False, init=False)
     last_will: tuple[str, dict[str, Any]] | None = field(default=None, init=False, repr=False)
     withdrawn: frozenset[str] = field(default=frozenset(), init=False)
@@ -104,6 +107,16 @@ class Call:
         self._server_requests += 1
         if self._server_requests > self.state.limits.server_requests:
             raise self.state.limits.exceeded("server_requests", "the server asks too much before it answers")
+
+    def begin_to_answer(self, request_id: int | str) -> Signal:
+        """Take note that a request of the server's is being answered; the signal is raised if it is withdrawn."""
+        withdrawn = self.answering[request_id] = Signal()
+        return withdrawn
+
+    def answered(self, request_id: int | str) -> None:
+        """Take note that it no longer is."""
+        self.answering.pop(request_id, None)
+        self.server_request_done()
 
     def server_request_done(self) -> None:
         """Take note that one of those was answered.
