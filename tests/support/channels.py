@@ -13,16 +13,18 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from mcpcore import (
+    CallHandler,
     Client,
     DuplexChannel,
-    McpError,
+    Emit,
     OpenChannel,
     Operation,
     SendMessage,
+    Spawn,
     TransportError,
     WaitFor,
 )
-from support.stepping import DISCOVERY, FOUND, HANDSHAKE, MODERN, Play, World, initialize_result
+from support.stepping import DISCOVERY, FOUND, MODERN, Play, World, initialize_result
 
 T = TypeVar("T")
 Message = Mapping[str, Any]
@@ -91,10 +93,27 @@ class ChannelPlay(Play[T]):
                 world.channels.append(channel)
                 self.operation.channel_opened()
             case SendMessage():
-                world.take(command)
-                self.operation.message_sent()
+                self._say(command)
+            case CallHandler(handler=handler, arguments=arguments):
+                self.operation.handler_returned(handler(*arguments))
+            case Spawn(operation=operation):
+                self.operation.spawned()
+                world.run(operation)
+            case Emit(value=value):
+                world.emitted.append(value)
+                self.operation.emitted()
             case _:
                 Play._answer(self, command)
+
+    def _say(self, command: SendMessage) -> None:
+        world = self.world
+        assert isinstance(world, ChannelWorld)
+        try:
+            world.take(command)
+        except TransportError as error:
+            self.operation.request_failed(error)
+        else:
+            self.operation.message_sent()
 
 
 def _no_http(_: Any) -> Any:
@@ -109,12 +128,14 @@ class ChannelWorld(World):
     :ivar messages: everything that the client sent, in order.
     :ivar channels: every channel that was opened, in order.
     :ivar refusal: why no channel can be opened, if none can.
+    :ivar emitted: what was handed out to those who listen, in order.
     """
 
     peer: Callable[[Message], Iterable[object]] = field(factory=Peer)
     messages: list[dict[str, Any]] = field(factory=list[dict[str, Any]])
     channels: list[DuplexChannel] = field(factory=list[DuplexChannel])
     refusal: TransportError | None = None
+    emitted: list[Any] = field(factory=list[Any])
 
     @property
     def channel(self) -> DuplexChannel:
@@ -122,7 +143,7 @@ class ChannelWorld(World):
 
     def take(self, command: SendMessage) -> None:
         """Do what the other end does with a message."""
-        assert command.channel is self.channels[-1]
+        assert command.channel is self.channel
         assert command.data.endswith(b"\n")
         assert command.data.count(b"\n") == 1
         message = json.loads(command.data)
@@ -138,8 +159,7 @@ class ChannelWorld(World):
     def play(self, operation: Operation[T]) -> ChannelPlay[T]:
         return ChannelPlay(self, operation)
 
-    def sent(self, *, also: bool = False) -> list[str]:
-        """What was sent: methods, and "answer" for answers."""
+    def methods(self) -> list[str]:
         return [message.get("method", "answer") for message in self.messages]
 
     def leftovers(self) -> list[str]:
@@ -150,11 +170,3 @@ class ChannelWorld(World):
 def channel_world(peer: Callable[[Message], Iterable[object]] | None = None, **options: Any) -> ChannelWorld:
     """A client over a channel, and what is at the other end."""
     return ChannelWorld(Client.over_channel("stdio:server", **options), _no_http, peer=peer or Peer())
-
-
-def both_eras() -> list[str]:
-    return [MODERN, HANDSHAKE]
-
-
-def failure_of(play: Play[Any]) -> McpError:
-    return play.fail()

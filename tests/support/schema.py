@@ -58,9 +58,12 @@ def validate(revision: str, definition: str, value: object) -> None:
 
 def check_sent(revision: str, request: SendRequest) -> None:
     """The message in ``request`` is valid in ``revision``: as a message, and as what its method says it is."""
-    if not request.body:
-        return
-    message = json.loads(request.body)
+    if request.body:
+        check_message(revision, json.loads(request.body))
+
+
+def check_message(revision: str, message: dict[str, Any]) -> None:
+    """One message that was sent is valid in ``revision``: as a message, and as what its method says it is."""
     _validator(revision, "JSONRPCMessage").validate(message)
     if "method" in message:
         _validator(revision, _DEFINITIONS[message["method"]]).validate(message)
