@@ -20,7 +20,7 @@ from support.npm_servers import starting_everything, starting_example
 from support.processes import starting
 
 import transports
-from mcpcore import Limits, Progress, TransportError
+from mcpcore import Limits, ListChanged, Progress, ResourceUpdated, StreamEvent, TransportError
 
 pytestmark = pytest.mark.anyio
 
@@ -148,3 +148,19 @@ async def test_a_server_that_closes_the_stream_and_says_when_to_come_back(pollin
         result = await client.call_tool("long-task")
         assert result.text == "Long task completed successfully!"
         assert len(proxy.resumptions) == 1
+
+
+@pytest.mark.parametrize("cuts", [[1], [2], [3], [4], [1, 1, 1, 1]], ids=str)
+async def test_changes_that_are_listened_for_arrive_once(python: str, cuts: list[int]) -> None:
+    lists = [ListChanged("tools"), ListChanged("prompts"), ListChanged("resources")]
+    heard: list[StreamEvent] = []
+    async with (
+        cutting(python, cuts, method="GET") as (proxy, client),
+        client.listen(tools=True, prompts=True, resources=True, uris=["doc://guide"]) as events,
+    ):
+        await client.call_tool("change")
+        await client.call_tool("change", {"uri": "doc://last"})
+        while ResourceUpdated("doc://last") not in heard:
+            heard.append(await anext(events))
+        assert heard == [*lists, ResourceUpdated("doc://guide"), *lists, ResourceUpdated("doc://last")]
+        assert proxy.cut == len(cuts) <= len(proxy.resumptions)

@@ -23,7 +23,6 @@ from support.servers.serving import run
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 CITIES = ["Basel", "Berlin", "Bern"]
 LEVELS: list[types.LoggingLevel] = ["debug", "info", "warning", "error"]
-FORM = "the form"
 LINK = "https://pay.example/order/7"
 
 server = MCPServer(
@@ -109,7 +108,7 @@ async def change(ctx: Context, uri: str = "doc://guide") -> str:
 
 
 def ask_guest() -> Elicit[Guest]:
-    return Elicit(FORM, Guest)
+    return Elicit("the form", Guest)
 
 
 def ask_model(guest: Annotated[Guest, Resolve(ask_guest)]) -> Sample:

@@ -1,0 +1,287 @@
+"""Everything besides plain tools, with the server of the official SDK: in both eras, and over HTTP+SSE.
+
+The main job is in ``test_real_servers``; here it is what a server tells and asks while it works, and what else it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from attrs import frozen
+from support.answering import ROOTS, Ada
+from support.processes import starting
+
+import transports
+from mcpcore import (
+    BY_HAND,
+    CallContext,
+    Handlers,
+    InputRequiredError,
+    ListChanged,
+    LocalProtocolError,
+    Progress,
+    PromptReference,
+    ResourceTemplateReference,
+    ResourceUpdated,
+    RpcError,
+    SubscriptionFilter,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@frozen
+class Setting:
+    """How the server is spoken to."""
+
+    revision: str
+    kind: str = "http"
+
+    @property
+    def is_modern(self) -> bool:
+        return self.revision == "2026-07-28"
+
+
+SETTINGS = {
+    "modern": Setting("2026-07-28"),
+    "handshake": Setting("2025-11-25"),
+    "sse": Setting("2025-11-25", "sse"),
+}
+by_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+LINK = "https://pay.example/order/7"
+ALICE = CallContext(principal="alice")
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    with starting("features") as origin:
+        yield origin()
+
+
+@asynccontextmanager
+async def reached(origin: str, setting: Setting, **options: Any) -> AsyncGenerator[transports.BoundClient, None]:
+    path = "/sse" if setting.kind == "sse" else "/mcp"
+    options = {"type": setting.kind, "protocol_version": setting.revision, **options}
+    with anyio.fail_after(20):
+        async with transports.connect(origin + path, **options) as client:
+            yield client.bind(ALICE)
+
+
+@by_setting
+async def test_what_a_server_says_of_itself(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        discovery = await client.open()
+        assert discovery.server_info is not None
+        assert (discovery.server_info["name"], discovery.server_info["title"]) == ("features", "Features")
+        assert discovery.server_info["icons"][0]["sizes"] == ["48x48"]
+        assert discovery.instructions == "For tests."
+        assert {"tools", "prompts", "resources", "completions"} <= set(discovery.capabilities)
+
+
+@by_setting
+async def test_what_tools_are_and_return(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        tools = {tool.name: tool for tool in await client.list_tools()}
+        assert tools["weather"].title == "Weather"
+        assert tools["weather"].annotations.read_only_hint is True
+        assert tools["weather"].output_schema["required"] == ["city", "degrees"]
+        assert tools["weather"].meta == {"example.com/tag": "sky"}
+        told = await client.call_tool("weather", {"city": "Bern"})
+        assert told.structured_content == {"city": "Bern", "degrees": 21.5}
+        text, image, audio, link, document = (await client.call_tool("gallery")).content
+        assert (text.text, text.annotations.audience, text.annotations.priority) == ("text", ["user"], 0.5)
+        assert (image.mime_type, image.decoded()[:4]) == ("image/png", b"\x89PNG")
+        assert (audio.mime_type, audio.decoded()) == ("audio/wav", b"\0\0\0")
+        assert (link.uri, link.name, link.size) == ("doc://guide", "guide", 7)
+        assert (document.resource.text, document.resource.mime_type) == ("# Guide", "text/markdown")
+
+
+@by_setting
+async def test_resources_and_templates(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        listed = {resource.uri: resource for resource in await client.list_resources()}
+        assert list(listed) == ["doc://guide", "doc://pixel"]
+        assert listed["doc://guide"].title == "The guide"
+        (guide,) = (await client.read_resource("doc://guide")).contents
+        assert (guide.uri, guide.text, guide.mime_type) == ("doc://guide", "# Guide", "text/markdown")
+        (pixel,) = (await client.read_resource("doc://pixel")).contents
+        assert pixel.decoded() == b"\x89PNG\r\n\x1a\n"
+        (template,) = await client.list_resource_templates()
+        assert template.uri_template == "weather://{city}/{+day}{?unit}"
+        (forecast,) = (await client.read_resource("weather://La%20Tour/2026/07/28?unit=F")).contents
+        assert forecast.text == "La Tour on 2026/07/28 in F"
+        with pytest.raises(RpcError) as caught:
+            await client.read_resource("doc://nothing")
+        assert caught.value.code == -32602
+
+
+@by_setting
+async def test_prompts_and_completion(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        (prompt,) = await client.list_prompts()
+        assert (prompt.name, prompt.title, prompt.description) == ("travel", "Travel", "Plan a journey.")
+        assert {argument.name: bool(argument.required) for argument in prompt.arguments} == {
+            "city": True,
+            "style": False,
+        }
+        got = await client.get_prompt("travel", {"city": "Bern"})
+        said = [(message.role, message.content.text) for message in got.messages]
+        assert said == [("user", "Take me to Bern."), ("assistant", "A slow journey?")]
+        completed = await client.complete(PromptReference(prompt.name), "city", "Be")
+        found = completed.completion
+        assert (found.values, found.total, found.has_more) == (["Berlin", "Bern"], 2, False)
+        (template,) = await client.list_resource_templates()
+        ref = ResourceTemplateReference(template.uri_template)
+        completed = await client.complete(ref, "city", "B", arguments={"from": "Bern"})
+        assert completed.values == ["Basel", "Berlin"]
+
+
+@by_setting
+async def test_every_progress_in_order_before_the_result(setting: Setting, origin: str) -> None:
+    heard: list[Progress] = []
+    async with reached(origin, setting) as client:
+        assert (await client.call_tool("count", {"to": 200}, on_progress=heard.append)).text == "done"
+        assert [(one.progress, one.total, one.message) for one in heard] == [
+            (number, 200, f"{number} of 200") for number in range(1, 201)
+        ]
+
+
+@by_setting
+@pytest.mark.parametrize("action", ["accept", "decline", "cancel"])
+async def test_a_form(setting: Setting, origin: str, action: str) -> None:
+    ada = Ada(action)
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+        result = await client.call_tool("book")
+        ((form, principal),) = ada.asked
+        assert (form.message, principal) == ("the form", "alice")
+        assert form.requested_schema["required"] == ["name"]
+        if action == "accept":
+            assert result.structured_content == {"name": "Ada", "nights": 2, "breakfast": True}
+        else:
+            assert result.is_error
+
+
+@by_setting
+async def test_a_page_to_visit(setting: Setting, origin: str) -> None:
+    ada = Ada()
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+        paid = await client.call_tool("pay")
+        assert paid.text == ("accept in state 7" if setting.is_modern else "accept")
+        (page,) = ada.questions
+        assert (page.message, page.url) == ("Pay.", LINK)
+        assert page.elicitation_id == (None if setting.is_modern else "order-7")
+
+
+@by_setting
+async def test_a_question_and_the_roots_and_then_a_model(setting: Setting, origin: str) -> None:
+    ada = Ada(form={"name": "Ada", "nights": 3})
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+        assert (await client.call_tool("welcome")).text == "Welcome, Ada! (some-model, 3 nights, 2 roots)"
+        assert {principal for _, principal in ada.asked} == {"alice"}
+        assert len(ada.asked) == 3
+        (asked,) = [request for request in ada.questions if hasattr(request, "max_tokens")]
+        assert [(message.role, message.text) for message in asked.messages] == [("user", "Greet Ada.")]
+        assert (asked.max_tokens, asked.system_prompt, asked.temperature) == (50, "Be kind.", 0.5)
+        looked = await client.call_tool("look_around")
+        assert looked.structured_content == {root.uri: root.name for root in ROOTS}
+
+
+@by_setting
+async def test_nothing_is_asked_of_a_client_that_offers_nothing(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        for tool in ("book", "welcome", "look_around"):
+            with pytest.raises(RpcError) as caught:
+                await client.call_tool(tool)
+            assert caught.value.code == -32021
+
+
+@by_setting
+async def test_callers_are_asked_for_themselves(setting: Setting, origin: str) -> None:
+    ada = Ada()
+    names = [f"guest-{number}" for number in range(5)]
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+
+        async def book(name: str) -> None:
+            result = await client.call_tool("book", context=CallContext(principal=name))
+            assert result.structured_content["name"] == "Ada"
+
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(book, name)
+        assert sorted(str(principal) for _, principal in ada.asked) == names
+
+
+async def test_answers_by_hand(origin: str) -> None:
+    handlers = Handlers(elicit=BY_HAND, sample=BY_HAND, roots=BY_HAND)
+    async with reached(origin, SETTINGS["modern"], handlers=handlers) as client:
+        with pytest.raises(InputRequiredError) as first:
+            await client.call_tool("welcome")
+        questions = {request["method"]: key for key, request in first.value.input_requests.items()}
+        assert set(questions) == {"elicitation/create", "roots/list"}
+        answers: dict[str, Any] = {
+            questions["elicitation/create"]: {"action": "accept", "content": {"name": "Ada"}},
+            questions["roots/list"]: {"roots": []},
+        }
+        with pytest.raises(InputRequiredError) as second:
+            await client.call_tool("welcome", input_responses=answers, request_state=first.value.request_state)
+        ((key, request),) = second.value.input_requests.items()
+        assert request["method"] == "sampling/createMessage"
+        said = {"role": "assistant", "content": {"type": "text", "text": "Hi!"}, "model": "m"}
+        result = await client.call_tool(
+            "welcome", input_responses={key: said}, request_state=second.value.request_state
+        )
+        assert result.text == "Hi! (m, 2 nights, 0 roots)"
+
+
+@by_setting
+async def test_log_messages(setting: Setting, origin: str) -> None:
+    ada = Ada()
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+        await client.set_log_level("warning")
+        assert (await client.call_tool("chat")).text == "said"
+        told = [(message.level, message.data, message.logger) for message in ada.logged]
+        levels = ["warning", "error"] if setting.is_modern else ["debug", "info", "warning", "error"]
+        assert told == [(level, {"said": level}, "chat") for level in levels]
+
+
+@by_setting
+async def test_changes(setting: Setting, origin: str) -> None:
+    guide = "doc://guide"
+    async with reached(origin, setting) as client:
+        async with client.listen(tools=True, prompts=True, resources=True, uris=[guide]) as events:
+            await client.call_tool("change")
+            heard = {await anext(events) for _ in range(4)}
+            assert heard == {*map(ListChanged, ("tools", "prompts", "resources")), ResourceUpdated(guide)}
+        if setting.is_modern:
+            with pytest.raises(LocalProtocolError):
+                await client.subscribe_resource(guide)
+        else:
+            await client.subscribe_resource(guide)
+            await client.unsubscribe_resource(guide)
+
+
+async def test_only_what_was_asked_for_is_told(origin: str) -> None:
+    async with (
+        reached(origin, SETTINGS["modern"]) as client,
+        client.listen(prompts=True) as some,
+        client.listen(uris=["doc://pixel"]) as other,
+    ):
+        assert some.acknowledged == SubscriptionFilter(prompts=True)
+        assert other.acknowledged == SubscriptionFilter(uris=("doc://pixel",))
+        for uri in ("doc://guide", "doc://pixel"):
+            await client.call_tool("change", {"uri": uri})
+        assert await anext(some) == await anext(some) == ListChanged("prompts")
+        assert await anext(other) == ResourceUpdated("doc://pixel")
+
+
+@by_setting
+async def test_a_page_must_be_visited_first(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        with pytest.raises(RpcError) as caught:
+            await client.call_tool("debt")
+        assert caught.value.code == -32042
+        assert caught.value.data["elicitations"][0]["url"] == LINK
