@@ -37,7 +37,7 @@ from mcpcore import (
     WaitFor,
 )
 from mcpcore.rules.endpoint import Endpoint
-from mcpcore.rules.revisions import HTTP_SSE
+from mcpcore.rules.revisions import REVISIONS
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 OPENED = ["GET", "initialize", "notifications/initialized"]
@@ -80,7 +80,7 @@ def test_the_handshake_on_a_stream() -> None:
     get = headers_of(world.sent[0])
     assert (get["accept"], world.sent[0].body, world.sent[0].is_stream) == ("text/event-stream", b"", True)
     assert not any(name.startswith("mcp-") for request in world.sent for name in headers_of(request))
-    assert message_of(world.sent[1])["params"]["protocolVersion"] == "2024-11-05"
+    assert message_of(world.sent[1])["params"]["protocolVersion"] == "2025-11-25"
     world.run(world.client.ping())
     assert world.methods()[4:] == ["ping"]
 
@@ -535,7 +535,7 @@ def test_a_json_rpc_error_in_the_response_to_a_post() -> None:
 
 
 def test_a_stream_shows_no_secret() -> None:
-    stream = EventStream(Endpoint.parse(URL + "?key=secret"), URL + "?key=secret", HTTP_SSE, Limits())
+    stream = EventStream(Endpoint.parse(URL + "?key=secret"), URL + "?key=secret", REVISIONS["2024-11-05"], Limits())
     mailbox = stream.expect(1)
     stream.receive_data(event(b"/messages?s=secret", "endpoint"))
     stream.receive_data(event({"jsonrpc": "2.0", "id": 1, "result": {"x": "secret"}}) + b"data: secret\n")
@@ -849,7 +849,7 @@ chunks = st.lists(
 def test_any_bytes(pieces: list[bytes]) -> None:
     """The stream either stays open or ends with one of two errors, and a reader is never told."""
     limits = Limits(message_bytes=100, sse_line_bytes=150, mailbox_messages=3)
-    stream = EventStream(Endpoint.parse(URL), URL, HTTP_SSE, limits)
+    stream = EventStream(Endpoint.parse(URL), URL, REVISIONS["2024-11-05"], limits)
     mailbox = stream.expect(1)
     for piece in pieces:
         stream.receive_data(piece)
@@ -866,7 +866,7 @@ def test_any_bytes(pieces: list[bytes]) -> None:
 
 @given(st.lists(st.integers(0, 400), max_size=8))
 def test_where_the_network_cuts_does_not_matter(cuts: list[int]) -> None:
-    stream = EventStream(Endpoint.parse(URL), URL, HTTP_SSE, Limits())
+    stream = EventStream(Endpoint.parse(URL), URL, REVISIONS["2024-11-05"], Limits())
     mailbox = stream.expect(7)
     data = (
         event(b"/messages", "endpoint")
@@ -958,7 +958,7 @@ def test_a_progress_token_on_a_stream_is_an_integer(token: type[Any], count: int
 
 
 def test_a_progress_token_of_true_is_not_the_first_request() -> None:
-    stream = EventStream(Endpoint.parse(URL), URL, HTTP_SSE, Limits())
+    stream = EventStream(Endpoint.parse(URL), URL, REVISIONS["2024-11-05"], Limits())
     stream.receive_data(event(b"/m", "endpoint"))
     mailbox = stream.expect(1)
     for token, count in ((True, 0), (1, 1)):

@@ -44,6 +44,7 @@ from mcpcore import (
     CallContext,
     Client,
     ConfigurationError,
+    Handlers,
     Limits,
     ResolveHeaders,
     SendRequest,
@@ -360,8 +361,7 @@ def test_a_name_differs_with_every_part_of_the_question() -> None:
 
 
 def test_a_name_differs_with_what_the_client_can_do() -> None:
-    world = stored_world()
-    world.client._state.capabilities = {"sampling": {}}
+    world = stored_world(handlers=Handlers(roots=[]))
     assert world.play(world.client.list_tools(context=ALICE)).until(StoreGet).key != name_of()
 
 
@@ -654,7 +654,7 @@ def verdict_of(world: World) -> tuple[str, bool]:
         (modern_server, {}, ("2026-07-28", False)),
         (HandshakeServer(), {}, ("2025-11-25", False)),
         (HandshakeServer("2025-03-26"), {"type": "auto"}, ("2025-03-26", False)),
-        (SseServer(), {"type": "auto"}, ("2024-11-05", True)),
+        (SseServer(), {"type": "auto"}, ("2025-11-25", True)),
     ],
     ids=["modern", "handshake", "older", "HTTP+SSE"],
 )
@@ -711,7 +711,7 @@ def test_what_says_nothing_that_can_be_is_ignored(value: bytes) -> None:
 
 def test_no_server_is_modern_over_http_sse() -> None:
     world = told(b'{"revision":"2026-07-28","httpSse":true}', server=SseServer(), type="auto")
-    assert verdict_of(world) == ("2024-11-05", True)
+    assert verdict_of(world) == ("2025-11-25", True)
 
 
 @pytest.mark.parametrize("http_sse", [b"1", b'"true"', b"null", b"{}"])

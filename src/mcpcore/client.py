@@ -25,7 +25,7 @@ from mcpcore.rules.digests import Digester
 from mcpcore.rules.endpoint import Endpoint
 from mcpcore.rules.freshness import CacheMode
 from mcpcore.rules.pipeline import HeaderPipeline
-from mcpcore.rules.revisions import HTTP_SSE, Era, revision_named
+from mcpcore.rules.revisions import HANDSHAKE, Era, revision_named
 from mcpcore.state.call import Call
 from mcpcore.state.client_state import Caching, ClientState, Redirects, Transport, Verdict
 from mcpcore.state.partitions import Discovery, Partitions
@@ -590,7 +590,7 @@ def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | N
     if transport is Transport.SSE:
         if pinned is not None and pinned.era is Era.MODERN:
             raise ConfigurationError(f"HTTP+SSE cannot carry revision {pinned.name}")
-        return Verdict(pinned or HTTP_SSE, http_sse=True)
+        return Verdict(pinned or HANDSHAKE, http_sse=True)
     if pinned is None or (transport is Transport.AUTO and pinned.era is Era.HANDSHAKE):
         return None
     return Verdict(pinned)

@@ -32,7 +32,7 @@ from mcpcore.machines.rounds import result_type
 from mcpcore.machines.session import OpeningRefused, ensure_session
 from mcpcore.machines.shared_store import recall_verdict, share, share_verdict
 from mcpcore.rules.freshness import bare_key
-from mcpcore.rules.revisions import HANDSHAKE, HTTP_SSE, MODERN, Era, Revision, newest
+from mcpcore.rules.revisions import HANDSHAKE, MODERN, Era, Revision, newest
 from mcpcore.rules.transitions import NEGOTIATION, NegotiationEvent, NegotiationState, advance
 from mcpcore.state.client_state import Transport, Verdict
 from mcpcore.state.flights import fly
@@ -214,7 +214,7 @@ class Search:
 
     def _connect(self) -> Flow[Revision]:
         """Open an event stream of the old kind."""
-        revision = self._call.state.pinned or HTTP_SSE
+        revision = self._call.state.pinned or HANDSHAKE
         try:
             yield from ensure_stream(self._call, revision)
         except OpeningRefused as refused:

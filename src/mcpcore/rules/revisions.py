@@ -103,8 +103,6 @@ MODERN = REVISIONS["2026-07-28"]
 """What the probe for the era is made in."""
 HANDSHAKE = REVISIONS["2025-11-25"]
 """What ``initialize`` asks for."""
-HTTP_SSE = REVISIONS["2024-11-05"]
-"""The revision that defined the HTTP+SSE transport."""
 
 
 def revision_named(name: str) -> Revision:

@@ -146,6 +146,8 @@ def _asker(session: Session) -> Outbound:
 
 def _subscribe(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
     """Ask to be told of resources (2025-11-25, "Resources", Subscriptions)."""
+    if wanted.uris:
+        yield from rpc.require(call, "resources", "subscribe")
     for uri in wanted.uris:
         yield from rpc.request(call, SUBSCRIBE, {"uri": uri})
 

@@ -21,6 +21,7 @@ def set_log_level(call: Call, level: LogLevel) -> Flow[None]:
     """Have messages of ``level`` and above logged."""
     verdict = yield from rpc.verdict(call)
     if not verdict.is_modern:
+        yield from rpc.require(call, "logging")
         yield from rpc.request(call, "logging/setLevel", {"level": level})
     elif call.context.principal is None:
         call.state.log_level = level

@@ -36,4 +36,5 @@ def subscribe(call: Call, method: str, uri: str) -> Flow[None]:
     revision = (yield from rpc.verdict(call)).revision
     if not revision.notifications:
         raise LocalProtocolError(f"revision {revision.name} has no {method}; listen to the resource instead")
+    yield from rpc.require(call, "resources", "subscribe")
     yield from rpc.request(call, method, {"uri": uri})

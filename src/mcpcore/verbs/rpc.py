@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcpcore.codecs.jsonrpc import Notification
+from mcpcore.codecs.shapes import as_object
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError
 from mcpcore.machines.channel import ensure_channel, notify_on
@@ -61,6 +62,19 @@ def ping(call: Call) -> Flow[None]:
 def verdict(call: Call) -> Flow[Verdict]:
     """How the server is to be spoken to, found out if need be."""
     return (yield from negotiate(call))
+
+
+def require(call: Call, capability: str, detail: str | None = None) -> Flow[None]:
+    """Hold back what the server of a session did not say that it can do (2025-11-25, "Lifecycle", Operation).
+
+    :raises LocalProtocolError: if it did not.
+    """
+    if (yield from negotiate(call)).is_modern:
+        return  # Its discovery is a request of its own, and optional; a server of that era says no by an error.
+    offered = as_object((yield from open_(call)).capabilities.get(capability))
+    if offered is None or (detail is not None and not offered.get(detail)):
+        what = capability if detail is None else f"{capability}.{detail}"
+        raise LocalProtocolError(f"the server did not declare the capability {what}")
 
 
 def open_(call: Call) -> Flow[Discovery]:
