@@ -37,7 +37,7 @@ from mcpcore import (
     WaitFor,
 )
 from mcpcore.rules.endpoint import Endpoint
-from mcpcore.rules.revisions import REVISIONS
+from mcpcore.rules.revisions import revision_named
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 OPENED = ["GET", "initialize", "notifications/initialized"]
@@ -535,7 +535,9 @@ def test_a_json_rpc_error_in_the_response_to_a_post() -> None:
 
 
 def test_a_stream_shows_no_secret() -> None:
-    stream = EventStream(Endpoint.parse(URL + "?key=secret"), URL + "?key=secret", REVISIONS["2024-11-05"], Limits())
+    stream = EventStream(
+        Endpoint.parse(URL + "?key=secret"), URL + "?key=secret", revision_named("2024-11-05"), Limits()
+    )
     mailbox = stream.expect(1)
     stream.receive_data(event(b"/messages?s=secret", "endpoint"))
     stream.receive_data(event({"jsonrpc": "2.0", "id": 1, "result": {"x": "secret"}}) + b"data: secret\n")
@@ -849,7 +851,7 @@ chunks = st.lists(
 def test_any_bytes(pieces: list[bytes]) -> None:
     """The stream either stays open or ends with one of two errors, and a reader is never told."""
     limits = Limits(message_bytes=100, sse_line_bytes=150, mailbox_messages=3)
-    stream = EventStream(Endpoint.parse(URL), URL, REVISIONS["2024-11-05"], limits)
+    stream = EventStream(Endpoint.parse(URL), URL, revision_named("2024-11-05"), limits)
     mailbox = stream.expect(1)
     for piece in pieces:
         stream.receive_data(piece)
@@ -866,7 +868,7 @@ def test_any_bytes(pieces: list[bytes]) -> None:
 
 @given(st.lists(st.integers(0, 400), max_size=8))
 def test_where_the_network_cuts_does_not_matter(cuts: list[int]) -> None:
-    stream = EventStream(Endpoint.parse(URL), URL, REVISIONS["2024-11-05"], Limits())
+    stream = EventStream(Endpoint.parse(URL), URL, revision_named("2024-11-05"), Limits())
     mailbox = stream.expect(7)
     data = (
         event(b"/messages", "endpoint")
@@ -958,7 +960,7 @@ def test_a_progress_token_on_a_stream_is_an_integer(token: type[Any], count: int
 
 
 def test_a_progress_token_of_true_is_not_the_first_request() -> None:
-    stream = EventStream(Endpoint.parse(URL), URL, REVISIONS["2024-11-05"], Limits())
+    stream = EventStream(Endpoint.parse(URL), URL, revision_named("2024-11-05"), Limits())
     stream.receive_data(event(b"/m", "endpoint"))
     mailbox = stream.expect(1)
     for token, count in ((True, 0), (1, 1)):
