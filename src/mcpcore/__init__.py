@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from mcpcore.limits import Limits
     from mcpcore.machines.channel import DuplexChannel
     from mcpcore.machines.http_sse import EventStream
-    from mcpcore.operation import Operation
+    from mcpcore.operation import Operation, SentRequest
     from mcpcore.rules.output_schemas import Mismatch, OutputChecker, OutputValidator
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.signals import Signal
@@ -217,6 +217,7 @@ __all__ = [
     "SamplingMessage",
     "SendMessage",
     "SendRequest",
+    "SentRequest",
     "ServerCapabilities",
     "Signal",
     "Spawn",
@@ -301,7 +302,7 @@ _MODULES = {
     "limits": ("Limits",),
     "machines.channel": ("DuplexChannel",),
     "machines.http_sse": ("EventStream",),
-    "operation": ("Operation",),
+    "operation": ("Operation", "SentRequest"),
     "rules.output_schemas": ("Mismatch", "OutputChecker", "OutputValidator"),
     "rules.trace_context": ("TraceHook",),
     "signals": ("Signal",),

@@ -24,6 +24,7 @@ from mcpcore.redaction import repr_of_name
 from mcpcore.rules.digests import Digester
 from mcpcore.rules.endpoint import Endpoint
 from mcpcore.rules.freshness import CacheMode
+from mcpcore.rules.metadata import rpc_name
 from mcpcore.rules.pipeline import HeaderPipeline
 from mcpcore.rules.revisions import HANDSHAKE, Era, revision_named
 from mcpcore.state.call import Call
@@ -195,6 +196,7 @@ class Client:
         handlers: Handlers | None = None,
         extensions: Iterable[Extension] = (),
         output_validator: OutputValidator | None = None,
+        trace: TraceHook | None = None,
     ) -> Client:
         """A client of a server at the other end of a duplex channel, such as a process's standard streams.
 
@@ -229,6 +231,7 @@ class Client:
             partitions=Partitions(Digester(_digest_key(None)), bounds, clock or _no_time),
             stream_places=Places(bounds.streams),
             output_validator=output_validator,
+            trace_hook=trace,
             over_channel=True,
         )
         return client
@@ -317,7 +320,7 @@ class Client:
         params: dict[str, Any] = {"name": name, **_round(input_responses, request_state)}
         if arguments is not None:
             params["arguments"] = dict(arguments)
-        return Operation(f"tools/call {name!r}", call, call_tool(call, params, definition))
+        return Operation(f"tools/call {name!r}", call, call_tool(call, params, definition), target=name)
 
     def read_resource(
         self,
@@ -336,7 +339,10 @@ class Client:
         call = self._call(context)
         params = {"uri": uri, **_round(input_responses, request_state)}
         return Operation(
-            f"resources/read {repr_of_name(uri)}", call, read_resource(call, params, self._cache_mode(cache))
+            f"resources/read {repr_of_name(uri)}",
+            call,
+            read_resource(call, params, self._cache_mode(cache)),
+            target=uri,
         )
 
     def subscribe_resource(self, uri: str, *, context: CallContext = _NOBODY) -> Operation[None]:
@@ -345,12 +351,12 @@ class Client:
         The modern era has no such request: there one listens to the resource (2025-11-25, "Resources", Subscriptions).
         """
         call = self._call(context)
-        return Operation("resources/subscribe", call, subscribe(call, "resources/subscribe", uri))
+        return Operation("resources/subscribe", call, subscribe(call, "resources/subscribe", uri), target=uri)
 
     def unsubscribe_resource(self, uri: str, *, context: CallContext = _NOBODY) -> Operation[None]:
         """Ask to be told no more when a resource changes; see :meth:`subscribe_resource`."""
         call = self._call(context)
-        return Operation("resources/unsubscribe", call, subscribe(call, "resources/unsubscribe", uri))
+        return Operation("resources/unsubscribe", call, subscribe(call, "resources/unsubscribe", uri), target=uri)
 
     def get_prompt(
         self,
@@ -369,7 +375,7 @@ class Client:
         params: dict[str, Any] = {"name": name, **_round(input_responses, request_state)}
         if arguments is not None:
             params["arguments"] = dict(arguments)
-        return Operation(f"prompts/get {name!r}", call, get_prompt(call, params))
+        return Operation(f"prompts/get {name!r}", call, get_prompt(call, params), target=name)
 
     def complete(
         self,
@@ -432,7 +438,9 @@ class Client:
         :raises LocalProtocolError: if the method is one that the client sends by itself.
         """
         call, mode = self._call(context, on_progress), self._cache_mode(cache)
-        return Operation(method, call, rpc.request(call, self._public(method), dict(params or {}), mode))
+        asked = dict(params or {})
+        flow = rpc.request(call, self._public(method), asked, mode)
+        return Operation(method, call, flow, target=rpc_name(method, asked))
 
     def notify(
         self, method: str, params: Mapping[str, Any] | None = None, *, context: CallContext = _NOBODY

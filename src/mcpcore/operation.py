@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.jsonrpc import Notification
@@ -40,6 +40,7 @@ from mcpcore.context import RequestKind
 from mcpcore.errors import DeadlineExceeded, LocalProtocolError, McpError
 from mcpcore.machines.requests import tell
 from mcpcore.machines.session import terminate
+from mcpcore.redaction import repr_of_name
 from mcpcore.rules.metadata import with_meta
 
 if TYPE_CHECKING:
@@ -53,11 +54,26 @@ T = TypeVar("T")
 _log = logging.getLogger("mcpcore")
 
 
+@frozen
+class SentRequest:
+    """A JSON-RPC request that was sent.
+
+    :ivar method: its method.
+    :ivar id: its id.
+    :ivar protocol_version: the revision that it was made in, or that came of it; None while there is none.
+    """
+
+    method: str
+    id: int | str
+    protocol_version: str | None
+
+
 @define(eq=False)
 class Operation(Generic[T]):
     """One call in progress.
 
     :ivar name: what it is called in an error, for instance ``tools/call 'search'``.
+    :ivar target: the tool, prompt or resource that it is about, or None.
     """
 
     name: str
@@ -66,9 +82,19 @@ class Operation(Generic[T]):
     _command: Command | Complete[T] | None = field(default=None, init=False)
     _error: Exception | None = field(default=None, init=False)
     _is_started: bool = field(default=False, init=False)
+    target: str | None = field(default=None, kw_only=True, repr=repr_of_name)
 
     def __attrs_post_init__(self) -> None:
         self._flow = _ending(self._call, self._flow)
+
+    @property
+    def sent_request(self) -> SentRequest | None:
+        """The request that was sent last, or None if none has been, as when the answer came from the cache."""
+        sent, verdict = self._call.last_sent, self._call.state.verdict
+        if sent is None or sent.rpc_method is None or sent.request_id is None:
+            return None
+        revision = sent.revision or (verdict.revision if verdict is not None else None)
+        return SentRequest(sent.rpc_method, sent.request_id, revision.name if revision is not None else None)
 
     def next_command(self) -> Command | Complete[T]:
         """What to do next; the same command again until it is answered.

@@ -13,10 +13,12 @@ from .forwarding import ForwardPolicy, forwardable_headers
 from .listening import Subscription
 from .observer import ExchangeSummary
 from .run import Run, Skipped, open_run
+from .tracing import CallTrace, Tracing
 from .verbs import BoundClient
 
 __all__ = [
     "BoundClient",
+    "CallTrace",
     "Client",
     "Engine",
     "ExchangeSummary",
@@ -27,6 +29,7 @@ __all__ = [
     "ServerConfig",
     "Skipped",
     "Subscription",
+    "Tracing",
     "connect",
     "forwardable_headers",
     "open_run",

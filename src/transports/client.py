@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .observer import ExchangeSummary
     from .stores import CacheStore
     from .stores.sealed import SealedStore
+    from .tracing import Tracing
 
     CacheName = Literal["use", "refresh", "bypass"]
     EngineName = Literal["httpx"]
@@ -146,6 +147,7 @@ def connect(
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
     validate_output: bool = False,
+    tracing: Tracing | None = None,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -161,6 +163,7 @@ def connect(
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
     validate_output: bool = False,
+    tracing: Tracing | None = None,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -175,6 +178,7 @@ def connect(
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
     validate_output: bool = False,
+    tracing: Tracing | None = None,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -208,6 +212,8 @@ def connect(
     :param extensions: which extensions of the protocol the client speaks; see :class:`mcpcore.Extension`.
     :param validate_output: whether the structured results of tools are held against the schemas that these promise;
         needs the extra ``validation``.
+    :param tracing: surrounds each call, and says for each message which trace it belongs to; see
+        :class:`transports.tracing.Tracing`.
     :param digest_key: the secret that identities are hashed with; at least 16 bytes; drawn at random if None.
     :param store: where what was fetched is shared with other processes, sealed with ``digest_key``, which it needs.
     :param on_exchange: is called with an :class:`ExchangeSummary` of each request, once it has been answered or has
@@ -224,6 +230,7 @@ def connect(
         handlers=handlers,
         extensions=extensions,
         output_validator=_schema_checkers() if validate_output else None,
+        trace=None if tracing is None else tracing.context,
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
         clock=anyio.current_time,
@@ -231,7 +238,7 @@ def connect(
         shared_store=store is not None,
     )
     sealed = None if store is None or digest_key is None else _sealed(store, digest_key, bounds)
-    hub = Hub(core, Driver(chosen, bounds, on_exchange, sealed), config.timeout)
+    hub = Hub(core, Driver(chosen, bounds, on_exchange, sealed), config.timeout, tracing)
     return Client(hub, owns_engine=owned, reads_streams=config.type != "http")
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .engines.base import Engine
     from .observer import ExchangeSummary
     from .stores import CacheStore
+    from .tracing import Tracing
     from .verbs import BoundClient, Timeout
 
 _log = logging.getLogger("transports")
@@ -305,6 +306,7 @@ def open_run(
     handlers: Handlers | None = None,
     extensions: Iterable[Extension] = (),
     validate_output: bool = False,
+    tracing: Tracing | None = None,
     digest_key: bytes | None = None,
     store: CacheStore | None = None,
     on_exchange: Callable[[ExchangeSummary], None] | None = None,
@@ -324,6 +326,7 @@ def open_run(
     :param handlers: what the client offers each server, as to ask a person or a model.
     :param extensions: which extensions of the protocol the client speaks.
     :param validate_output: whether the structured results of tools are held against the schemas that these promise.
+    :param tracing: surrounds each call, and says for each message which trace it belongs to.
     :param digest_key: the secret that identities are hashed with.
     :param store: where what was fetched is shared with other runs and other processes, sealed with ``digest_key``,
         which it needs.  Without one each run asks anew, because its clients end with it.
@@ -345,6 +348,7 @@ def open_run(
                 handlers=handlers,
                 extensions=extensions,
                 validate_output=validate_output,
+                tracing=tracing,
                 digest_key=digest_key,
                 store=store,
                 on_exchange=on_exchange,

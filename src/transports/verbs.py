@@ -16,6 +16,7 @@ from mcpcore import LocalProtocolError
 from .driver import Driver, ProgressTimeout
 from .listening import Subscription
 from .paging import Items
+from .tracing import CallTrace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         Tool,
     )
 
+    from .tracing import Tracing
+
     CacheName = Literal["use", "refresh", "bypass"]
 
 T = TypeVar("T")
@@ -65,11 +68,22 @@ class Hub:
     core: mcpcore.Client
     driver: Driver
     timeout: float | None
+    tracing: Tracing | None = None
     is_open: bool = False
 
     async def run(self, operation: Operation[T], timeout: Timeout) -> T:
         """Drive one operation to its end."""
-        return await self.ready().run(operation, self.timeout if timeout is UNSET else timeout)
+        driver, timeout = self.ready(), self.timeout if timeout is UNSET else timeout
+        if self.tracing is None:
+            return await driver.run(operation, timeout)
+        call = CallTrace.of(operation, self.core.server)
+        with self.tracing.around(call):
+            try:
+                result = await driver.run(operation, timeout)
+                call.note_result(result)
+                return result
+            finally:
+                call.note_end(operation)
 
     def ready(self) -> Driver:
         """The driver, of a client that is open."""

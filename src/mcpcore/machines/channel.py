@@ -431,7 +431,7 @@ def _exchange(call: Call, channel: DuplexChannel, outbound: Outbound) -> Flow[Re
     yield from channel.places.take()
     try:
         mailbox = channel.expect(outbound.request_id)
-        call.sent = outbound
+        call.sent = call.last_sent = outbound
         yield SendMessage(channel, frame(outbound.body))
         while isinstance(message := (yield from mailbox.take()), Request | Notification):
             yield from handle_message(call, outbound, message)

@@ -242,6 +242,8 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
     )
     if outbound.kind is RequestKind.REQUEST:
         call.sent = outbound
+    if outbound.request_id is not None and outbound.kind is not RequestKind.RESPONSE:
+        call.last_sent = outbound
     try:
         status, headers = yield command
         yield from _read(call, outbound, exchange, status, headers)

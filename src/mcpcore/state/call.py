@@ -40,6 +40,7 @@ class Call:
     :ivar context: what the caller said.
     :ivar on_progress: the caller's handler for progress, or None.
     :ivar sent: the request of the user whose answer is awaited, so that it can be cancelled.
+    :ivar last_sent: the request that was sent last, answered or not.
     :ivar may_keep: whether what this call learns or opens may be kept for other calls of its partition.
     :ivar own_session: a session that serves this call alone and ends with it.
     :ivar own_stream: the same for an event stream.
@@ -58,6 +59,7 @@ class Call:
     context: CallContext = field(repr=False)
     on_progress: Callable[[Progress], Any] | None = field(default=None, repr=False)
     sent: Outbound | None = field(default=None, init=False, repr=False)
+    last_sent: Outbound | None = field(default=None, init=False, repr=False)
     may_keep: bool = field(default=True, init=False)
     own_session: Session | None = field(default=None, init=False, repr=False)
     own_stream: EventStream | None = field(default=None, init=False, repr=False)
