@@ -263,7 +263,18 @@ LAYERS = (
         "machines.modern",
         "machines.negotiation",
     },
-    {"verbs.asking", "verbs.cached_requests", "verbs.rpc", "verbs.listening", "verbs.listing", "verbs.logging", "verbs.prompts", "verbs.resources", "verbs.roots", "verbs.tools"},
+    {
+        "verbs.asking",
+        "verbs.cached_requests",
+        "verbs.rpc",
+        "verbs.listening",
+        "verbs.listing",
+        "verbs.logging",
+        "verbs.prompts",
+        "verbs.resources",
+        "verbs.roots",
+        "verbs.tools",
+    },
     {"operation", "client"},
 )
 MODULES = set().union(*LAYERS)

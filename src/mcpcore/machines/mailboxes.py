@@ -29,7 +29,7 @@ from mcpcore.signals import Signal
 from mcpcore.statistics import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mcpcore.commands import Flow
 
@@ -46,13 +46,18 @@ class Mailbox:
     """Where one request finds what arrived for it.
 
     :ivar is_full: whether nothing more is to be put into it before half of it has been taken out.
+    :ivar requests: the ids of those requests of the server's that were left in it last.
     """
 
     _capacity: int
     _on_room: Callable[[], None] = field(repr=False)
     is_full: bool = field(default=False, init=False)
+    requests: deque[int | str] = field(init=False, repr=False)
     _messages: deque[Message | McpError] = field(factory=deque[Message | McpError], init=False, repr=False)
     _arrival: Signal = field(factory=Signal, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.requests = deque(maxlen=self._capacity)
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -60,6 +65,8 @@ class Mailbox:
     def put(self, message: Message | McpError) -> None:
         """Leave a message, or the reason why there will be none."""
         self._messages.append(message)
+        if isinstance(message, Request):
+            self.requests.append(message.id)
         self.is_full = self.is_full or len(self) >= self._capacity
         self._arrival.raise_()
 
@@ -78,6 +85,12 @@ class Mailbox:
         if isinstance(message, McpError):
             raise message
         return message
+
+
+def _asked(mailboxes: Iterable[Mailbox], request_id: object) -> Mailbox | None:
+    """Whom a request of the server's was left for."""
+    is_id = isinstance(request_id, str) or is_integer(request_id)
+    return next((mailbox for mailbox in mailboxes if is_id and request_id in mailbox.requests), None)
 
 
 def _nobody_waits() -> None:
@@ -208,6 +221,8 @@ class Mailboxes:
             case Request() | Notification(method="notifications/message"):
                 # What the server asks and logs is handled by the call that has waited longest.
                 return next(iter(self._mailboxes.values()), None)
+            case Notification(method="notifications/cancelled"):
+                return _asked(self._mailboxes.values(), message.params.get("requestId"))
             case _:
                 token = message.params.get("progressToken")
                 return self._mailboxes.get(token) if is_integer(token) else None
@@ -223,21 +238,26 @@ class Mailboxes:
         if change is None and not listeners:
             self._counters.ignored_messages += 1
 
-    def _listeners_for(self, message: Message) -> list[Mailbox]:
+    def _listeners_for(self, message: Message) -> Sequence[Mailbox]:
         match message:
             case Response() | ErrorResponse():
-                number: object = message.id
+                listener = self._subscription(message.id)
             case Request():
                 return self._listeners[:1]
             case Notification(method="notifications/cancelled"):
                 number = message.params.get("requestId")
+                listener = self._subscription(number)
+                if listener is None:
+                    listener = _asked(self._listeners, number)
             case _:
-                meta = as_object(message.params.get("_meta")) or {}
-                number = meta.get(SUBSCRIPTION_ID_KEY)
-        if number is None:
-            return list(self._listeners) if isinstance(message, Notification) else []
-        subscription = self._subscriptions.get(number) if is_integer(number) else None
-        return [] if subscription is None else [subscription]
+                number = (as_object(message.params.get("_meta")) or {}).get(SUBSCRIPTION_ID_KEY)
+                if number is None:
+                    return tuple(self._listeners)
+                listener = self._subscription(number)
+        return () if listener is None else (listener,)
+
+    def _subscription(self, number: object) -> Mailbox | None:
+        return self._subscriptions.get(number) if is_integer(number) else None
 
     def _tell(self, listener: Mailbox, message: Message) -> None:
         """Leave a message for one who listens, and who must not hold up the calls that share the stream."""
