@@ -102,7 +102,7 @@ async def test_a_call_is_one_span_below_the_callers_and_the_servers_parent(scene
         "network.protocol.name": "http",
     }
     assert span.context is not None
-    said = f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01"
+    said = f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{span.context.trace_flags:02x}"
     messages = [request for request in scene.server.journal if request.rpc_method]
     assert {request.params["_meta"]["traceparent"] for request in messages} == {said}
     assert {request.headers["traceparent"] for request in messages} == {said}
