@@ -12,7 +12,7 @@ from test_testing_http_sse import connected
 from test_testing_schema import SPEC, check
 
 from mcpcore.errors import RpcError
-from transports.testing import Call, ReceivedRequest, Server
+from transports.testing import Call, RawResult, ReceivedRequest, Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("carrier", CARRIERS)]
 
@@ -161,6 +161,30 @@ async def test_a_retry_brings_the_state_back_as_it_was(carrier: str) -> None:
     ]
     assert again["inputRequests"] == first["inputRequests"]
     assert again["requestState"] != first["requestState"]
+
+
+async def test_a_tool_may_put_its_rounds_together_by_itself(carrier: str) -> None:
+    server = Server()
+
+    @server.tool()
+    def by_hand(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+        if "inputResponses" in request.params:
+            return RawResult({"resultType": "input_required", "requestState": "s"})
+        if "requestState" in request.params:
+            return "done"
+        return RawResult({"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list"}}})
+
+    async with reach(server, carrier) as peer:
+        params = {"name": "by_hand"}
+        brought = {**params, "inputResponses": {"r": {"roots": []}}}
+        early = await peer.modern("tools/call", brought)
+        await peer.modern("tools/call", params)
+        same_id = await peer.modern("tools/call", brought)
+        second = await peer.modern("tools/call", brought, request_id=2)
+        third = await peer.modern("tools/call", {**params, "requestState": "s"}, request_id=3)
+    assert (early.status, same_id.status) == (400, 400)
+    assert second.json["result"]["requestState"] == "s"
+    assert third.json["result"]["content"][0]["text"] == "done"
 
 
 async def test_only_what_the_client_declared_may_be_asked(carrier: str) -> None:

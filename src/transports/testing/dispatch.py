@@ -35,7 +35,7 @@ class Dialect(Protocol):
         """The call that a handler is given."""
         ...
 
-    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, request: ReceivedRequest, result: dict[str, Any]) -> dict[str, Any]:
         """The result as it goes out."""
         ...
 
@@ -116,7 +116,7 @@ class Dispatcher:
             result = stop.result
         except NoAnswer:
             return None
-        return {"jsonrpc": "2.0", "id": request.rpc_id, "result": dialect.finish(request.rpc_method or "", result)}
+        return {"jsonrpc": "2.0", "id": request.rpc_id, "result": dialect.finish(request, result)}
 
 
 async def _events(

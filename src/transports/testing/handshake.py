@@ -50,7 +50,7 @@ class InSession:
             ask=session.questions.ask,
         )
 
-    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, request: ReceivedRequest, result: dict[str, Any]) -> dict[str, Any]:
         """In the handshake era a result goes out as it is."""
         return result
 

@@ -73,7 +73,7 @@ class ModernEra:
             return Answer(202)
         self._check_version(request)
         _check_repeated(request, "mcp-method", request.rpc_method)
-        if request.rpc_method == "subscriptions/listen":
+        if request.rpc_method == "subscriptions/listen" and request.rpc_method not in self.dispatcher.own:
             return self._listen(request)
         handler = self._handler(request)
         if parameter := NAMED_BY.get(request.rpc_method or ""):
@@ -130,7 +130,7 @@ class ModernEra:
     def _begin_task(self, handler: Handler, request: ReceivedRequest, background: Background | None) -> Answer:
         """Answer a tool call with a task."""
         task = self.tasks.create()
-        result = self.finish("tools/call", {"resultType": "task", **task.state})
+        result = self.finish(request, {"resultType": "task", **task.state})
         task.begin(self.dispatcher.converse(handler, request, _InTask(self, task)), background)
         return Answer.json({"jsonrpc": "2.0", "id": request.rpc_id, "result": result})
 
@@ -145,10 +145,12 @@ class ModernEra:
             ask=self._rounds.begin(request).ask,
         )
 
-    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, request: ReceivedRequest, result: dict[str, Any]) -> dict[str, Any]:
         """The result with what every result of this era carries."""
         result = {"resultType": "complete", **result}
-        if method in CACHEABLE and result["resultType"] == "complete":
+        if result["resultType"] == "input_required":
+            self._rounds.note(request, result)
+        if request.rpc_method in CACHEABLE and result["resultType"] == "complete":
             result = {"ttlMs": self.ttl_ms, "cacheScope": self.cache_scope, **result}
         meta = {SERVER_INFO: self.dispatcher.server_info, **as_object(result.get("_meta"))}
         return {**result, "_meta": meta}
@@ -167,8 +169,8 @@ class _InTask:
             request=request, revision=REVISIONS[0], capabilities=_declared(request), level=None, ask=self.task.ask
         )
 
-    def finish(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
-        return self.era.finish(method, result)
+    def finish(self, request: ReceivedRequest, result: dict[str, Any]) -> dict[str, Any]:
+        return self.era.finish(request, result)
 
 
 def _declared(request: ReceivedRequest) -> dict[str, Any]:

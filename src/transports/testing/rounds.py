@@ -37,7 +37,7 @@ class InputRequired(BaseException):
 
 @frozen
 class _Issued:
-    """What a request state stands for."""
+    """A request for input that a server has made, and what it knew by then."""
 
     request: ReceivedRequest
     asked: frozenset[str]
@@ -46,34 +46,48 @@ class _Issued:
 
 @define(eq=False)
 class Rounds:
-    """The request states that a server has given out."""
+    """The requests for input that a server has made, by their state; a handler's own may do without one."""
 
     _issued: dict[str, _Issued] = field(factory=dict[str, _Issued], init=False)
+    _stateless: list[_Issued] = field(factory=list[_Issued], init=False)
 
     def begin(self, request: ReceivedRequest) -> Round:
-        """The round that ``request`` opens: the first, or a further one if it brings a state back."""
-        if request.rpc_method not in SUPPORTED:
+        """The round that ``request`` opens: the first, or a further one if it brings answers or a state back."""
+        if request.rpc_method not in SUPPORTED or not request.params.keys() & {"requestState", "inputResponses"}:
             return Round(self, request, {})
-        if "requestState" not in request.params:
-            if "inputResponses" in request.params:
-                raise Refusal(400, INVALID_PARAMS, "inputResponses came without their requestState")
-            return Round(self, request, {})
-        issued = self._issued.get(str(request.params["requestState"]))
-        if issued is None:
-            raise Refusal(400, INVALID_PARAMS, "requestState is none that was given out")
-        if _essence(request) != _essence(issued.request):
-            raise Refusal(400, INVALID_PARAMS, "requestState belongs to another request")
+        issued = self._find(request)
         if request.rpc_id == issued.request.rpc_id:
             raise Refusal(400, INVALID_REQUEST, "A retry needs an id of its own")
         brought = as_object(request.params.get("inputResponses"))
         fresh = {key: answer for key, answer in brought.items() if key in issued.asked}
         return Round(self, request, {**issued.answers, **fresh})
 
+    def _find(self, request: ReceivedRequest) -> _Issued:
+        if "requestState" not in request.params:
+            for issued in reversed(self._stateless):
+                if _essence(request) == _essence(issued.request):
+                    return issued
+            raise Refusal(400, INVALID_PARAMS, "inputResponses came without their requestState")
+        found = self._issued.get(str(request.params["requestState"]))
+        if found is None:
+            raise Refusal(400, INVALID_PARAMS, "requestState is none that was given out")
+        if _essence(request) != _essence(found.request):
+            raise Refusal(400, INVALID_PARAMS, "requestState belongs to another request")
+        return found
+
     def issue(self, request: ReceivedRequest, asked: Questions, answers: Message) -> str:
         """A state to bring back with the answers to ``asked``."""
         state = f'{len(self._issued) + 1} "\u00e9\u2028\\/" '
         self._issued[state] = _Issued(request, frozenset(asked), answers)
         return state
+
+    def note(self, request: ReceivedRequest, result: Message) -> None:
+        """Take note of a request for input that a handler has put together by itself."""
+        issued = _Issued(request, frozenset(as_object(result.get("inputRequests"))), {})
+        if "requestState" in result:
+            self._issued.setdefault(result["requestState"], issued)
+        else:
+            self._stateless.append(issued)
 
 
 def _essence(request: ReceivedRequest) -> tuple[Any, ...]:

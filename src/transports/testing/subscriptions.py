@@ -95,11 +95,11 @@ class Subscriptions:
             if matches(to, subscription.request) and subscription.wants(method, params):
                 subscription.notify(method, params)
 
-    def end(self, finish: Callable[[str, dict[str, Any]], dict[str, Any]], *, cut: bool) -> None:
+    def end(self, finish: Callable[[ReceivedRequest, dict[str, Any]], dict[str, Any]], *, cut: bool) -> None:
         """End every stream: with a result, or by cutting the connection."""
         for subscription in tuple(self._open):
             if not cut:
-                result = finish("subscriptions/listen", {"_meta": subscription.meta})
+                result = finish(subscription.request, {"_meta": subscription.meta})
                 subscription.outbox.put({"jsonrpc": "2.0", "id": subscription.request.rpc_id, "result": result})
             subscription.outbox.end(cut=cut)
             self._forget(subscription)
