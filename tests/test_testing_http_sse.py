@@ -69,6 +69,16 @@ async def test_answers_come_on_the_stream(carrier: str) -> None:
 
 
 @everywhere
+async def test_later_revisions_may_be_spoken_there_too(carrier: str) -> None:
+    async with reach(Server(revisions=[*LEGACY, "2025-11-25"]), carrier) as peer, connected(peer) as client:
+        assert await client.post(initialize("2025-11-25")) == 202
+        first = (await client.next())["result"]["protocolVersion"]
+        assert await client.post(initialize("2025-06-18")) == 202
+        second = (await client.next())["result"]["protocolVersion"]
+    assert (first, second) == ("2025-11-25", "2025-11-25")
+
+
+@everywhere
 async def test_a_slow_tool_holds_up_neither_its_post_nor_another_call(carrier: str) -> None:
     server = Server(revisions=LEGACY)
     gate = anyio.Event()

@@ -79,7 +79,8 @@ class Server(Offering):
     :param resources: :class:`Resource` objects, or a function of the request that returns them.
     :param prompts: :class:`Prompt` objects, or a function of the request that returns them.
     :param revisions: the revisions that it speaks.  2026-07-28 is the modern era, 2025-03-26 to 2025-11-25
-        the handshake era, both at ``path``; 2024-11-05 is the legacy transport at ``sse_path``.
+        the handshake era, both at ``path``; 2024-11-05 adds the legacy transport at ``sse_path``, which
+        then speaks the handshake revisions of the list too, as servers do that have kept it.
     :param page_size: how many tools, resources or prompts a page of a list has; None puts all on one.
     :param stream_always: answer every request with an event stream, also where one JSON object would do.
     :param sessions: whether the handshake era assigns session ids.
@@ -144,7 +145,8 @@ class Server(Offering):
             supported = tuple(r for r in handshake.REVISIONS if r in spoken)
             self._handshake = HandshakeEra(Handshake(self._dispatcher, supported), sessions, resumable, retry)
         if spoken.intersection(http_sse.REVISIONS):
-            self._http_sse = HttpSse(Handshake(self._dispatcher, http_sse.REVISIONS), self.messages_path)
+            supported = tuple(r for r in (*handshake.REVISIONS, *http_sse.REVISIONS) if r in spoken)
+            self._http_sse = HttpSse(Handshake(self._dispatcher, supported), self.messages_path)
 
     # What it is told to do
 
