@@ -61,8 +61,9 @@ class Company:
         passed: tuple[Any, Any, Any] = (None, None, None)
         if isinstance(exc, anyio.get_cancelled_exc_class()):
             passed = (exc_type, exc, traceback)
-        is_own_cancellation = await self._tasks.__aexit__(*passed)
+        is_swallowed = await self._tasks.__aexit__(*passed)
+        is_own_cancellation = passed[1] is not None and bool(is_swallowed)  # On trio, nothing is swallowed, too.
         if self._failure is not None and (exc is None or is_own_cancellation):
             failure, self._failure = self._failure, None
             raise failure
-        return bool(is_own_cancellation)
+        return is_own_cancellation
