@@ -11,11 +11,11 @@ import anyio
 import h11
 import pytest
 from attrs import define
-from raw_mcp import CARRIERS, INITIALIZED, Peer, Stream, initialize, reach, request, send_request
+from raw_mcp import CARRIERS, INITIALIZED, Peer, Stream, initialize, post_headers, reach, request, send_request
 
 from mcpcore.errors import TransportError
 from transports.engines.memory import MemoryEngine
-from transports.testing import Disconnect, Progress, ReceivedRequest, Server, echo_headers
+from transports.testing import Call, Disconnect, Progress, ReceivedRequest, Server, echo_headers
 
 pytestmark = pytest.mark.anyio
 everywhere = pytest.mark.parametrize("carrier", CARRIERS)
@@ -167,7 +167,10 @@ async def test_only_the_two_endpoints_are_there(carrier: str) -> None:
 
 
 async def test_in_memory_without_a_task_group_a_post_waits_for_its_work() -> None:
-    server = Server(revisions=LEGACY)
+    async def asks(arguments: dict[str, Any], request: ReceivedRequest, call: Call) -> Any:
+        return await call.ask({"ping": {"method": "ping"}})
+
+    server = Server([asks], revisions=LEGACY)
     engine = MemoryEngine(server)
     stream = await engine.send(send_request("GET", "http://m.example/sse", {}))
     path = (await stream.receive()).decode().strip().partition("data: ")[2]
@@ -177,5 +180,9 @@ async def test_in_memory_without_a_task_group_a_post_waits_for_its_work() -> Non
     )
     assert posted.status == 202
     assert b"2024-11-05" in await stream.receive()
+    for message in (INITIALIZED, request("tools/call", {"name": "asks"})):
+        body = json.dumps(message).encode()
+        await (await engine.send(send_request("POST", f"http://m.example{path}", post_headers(), body))).aclose()
+    assert b"can ask only where work outlives its POST" in await stream.receive()
     await posted.aclose()
     await stream.aclose()

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from mcpcore.errors import RpcError
 
 from .answers import Answer
-from .call import LEVELS, Call
+from .call import LEVELS, Ask, Call
 from .conversation import Background
 from .dispatch import Dispatcher
 from .handlers import Handler
@@ -35,9 +35,13 @@ UNVERSIONED = "2025-03-26"
 
 @frozen
 class InSession:
-    """How a request is answered in a session: what the client has declared there holds for it."""
+    """How a request is answered in a session: what the client has declared there holds for it.
+
+    :ivar ask: how a handler asks, if not on the stream.
+    """
 
     session: Session
+    ask: Ask | None = None
 
     def begin(self, request: ReceivedRequest) -> Call:
         """The call that a handler is given."""
@@ -47,7 +51,7 @@ class InSession:
             revision=session.revision or "",
             capabilities=session.capabilities,
             level=session.log_level,
-            ask=session.questions.ask,
+            ask=self.ask or session.questions.ask,
         )
 
     def finish(self, request: ReceivedRequest, result: dict[str, Any]) -> dict[str, Any]:

@@ -11,19 +11,28 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 import anyio
 from attrs import field, frozen
 
+from mcpcore.errors import RpcError
+
 from .answers import Answer, Disconnect
+from .call import Questions
 from .conversation import Background
 from .handshake import Handshake, InSession, check_message, is_request, take_note
 from .outbox import event_stream
-from .refusals import INVALID_REQUEST, Refusal, error_response
+from .refusals import INTERNAL_ERROR, INVALID_REQUEST, Refusal, error_response
 from .requests import ReceivedRequest
 from .sessions import Session, Sessions
 
 REVISIONS = ("2024-11-05",)
+
+
+async def _cannot_ask(questions: Questions) -> dict[str, dict[str, Any]]:
+    """A POST that waits for its work can't bring about the answer that the work waits for."""
+    raise RpcError("over HTTP with SSE a tool can ask only where work outlives its POST", code=INTERNAL_ERROR)
 
 
 @frozen
@@ -58,18 +67,20 @@ class HttpSse:
             raise Refusal(404, INVALID_REQUEST, "There is no such session")
         check_message(request)
         if is_request(request):
-            work = partial(self._work, session, request, session.start(request))
+            dialect = InSession(session, _cannot_ask if background is None else None)
+            work = partial(self._work, dialect, request, session.start(request))
             await work() if background is None else background(work)
         else:
             take_note(session, request)
         return Answer(202)
 
-    async def _work(self, session: Session, request: ReceivedRequest, scope: anyio.CancelScope) -> None:
+    async def _work(self, dialect: InSession, request: ReceivedRequest, scope: anyio.CancelScope) -> None:
         """Do what a request asks, and answer on the session's stream."""
+        session = dialect.session
         with scope:
             try:
                 handler = self.handshake.handler(session, request)
-                conversation = self.handshake.dispatcher.converse(handler, request, InSession(session))
+                conversation = self.handshake.dispatcher.converse(handler, request, dialect)
                 async with aclosing(conversation):
                     while (message := await conversation.next()) is not None:
                         session.outbox.put(message)
