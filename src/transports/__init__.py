@@ -13,6 +13,7 @@ from .forwarding import ForwardPolicy, forwardable_headers
 from .listening import Subscription
 from .observer import ExchangeSummary
 from .run import Run, Skipped, open_run
+from .templates import expand
 from .tracing import CallTrace, Tracing
 from .verbs import BoundClient
 
@@ -31,6 +32,7 @@ __all__ = [
     "Subscription",
     "Tracing",
     "connect",
+    "expand",
     "forwardable_headers",
     "open_run",
 ]
