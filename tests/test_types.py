@@ -20,6 +20,7 @@ from mcpcore import (
     CallToolResult,
     Capability,
     Completion,
+    CreateMessageRequest,
     CreateMessageResult,
     DetailedTask,
     ElicitRequest,
@@ -42,6 +43,8 @@ from mcpcore import (
     TextResourceContents,
     Tool,
     ToolError,
+    ToolResultContent,
+    ToolUseContent,
     UnknownContent,
     read_content,
     to_anthropic,
@@ -274,13 +277,76 @@ def test_the_contents_of_a_resource_are_text_or_not() -> None:
             read_resource_contents(raw)
 
 
+USES, RESULTS = [ToolUseContent(use, "t", {}) for use in "ab"], [ToolResultContent(use, []) for use in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("turns", "complaint"),
+    [
+        ([("user", TEXT), ("assistant", TEXT)], None),
+        ([("assistant", [TEXT, *USES]), ("user", RESULTS), ("assistant", TEXT), ("user", TEXT)], None),
+        ([("assistant", USES[0]), ("user", RESULTS[0]), ("assistant", USES[1]), ("user", RESULTS[1])], None),
+        ([("assistant", USES), ("user", RESULTS[0])], "missing"),
+        ([("assistant", USES[0]), ("user", RESULTS[1])], "missing"),
+        ([("assistant", USES[0]), ("user", TEXT), ("user", RESULTS[0])], "missing"),
+        ([("assistant", USES[0])], "missing"),
+        ([("assistant", USES[0]), ("user", [RESULTS[0], TEXT])], "mixed"),
+        ([("assistant", USES[0]), ("assistant", RESULTS[0])], "mixed"),
+    ],
+)
+def test_the_results_of_tools_in_a_question_to_a_model(turns: list[tuple[Any, Any]], complaint: str | None) -> None:
+    request = CreateMessageRequest([SamplingMessage(role, content) for role, content in turns], 9)
+    if complaint is None:
+        request.check_tool_results()
+        return
+    with pytest.raises(RemoteProtocolError, match=complaint):
+        request.check_tool_results()
+
+
 # -- elicitation, tasks, capabilities, completion ---------------------------------------------------------------------
 
 
 def test_a_form_knows_its_defaults() -> None:
-    fields = {"a": {"default": 0}, "b": {}, "c": 1, "d": {"default": None}}
-    assert ElicitRequest("", {"properties": fields}).defaults() == {"a": 0, "d": None}
+    fields = {"a": {"default": 0}, "b": {}, "c": 1, "d": {"default": None}, "e": {"type": "string", "default": 0}}
+    assert ElicitRequest("", {"properties": fields}).defaults() == {"a": 0}
     assert ElicitRequest("", {"properties": 1}).defaults() == ElicitRequest("", {}).defaults() == {}
+
+
+SIZES = {"enum": ["S", "L"]}
+TITLED: dict[str, Any] = {"oneOf": [{"const": "S", "title": "Small"}, {"const": "L", "title": "Large"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "string"}, ["", "x"], [1, True, None, ["x"], {}]),
+        ({"type": "string", "minLength": 2, "maxLength": 3}, ["ab", "abc"], ["a", "abcd"]),
+        ({"type": "string", **SIZES}, ["S"], ["M", 1]),
+        ({"type": "string", **TITLED}, ["L"], ["Large"]),
+        ({"type": "number", "minimum": 0, "maximum": 1.5}, [0, 1.5], [-1, 2, "1", True]),
+        ({"type": "integer"}, [1, 1.0], [1.5, True]),
+        ({"type": "boolean"}, [False, True], [0, "true"]),
+        ({"type": "array", "items": SIZES}, [[], ["S", "L"]], ["S", ["M"], [1]]),
+        ({"type": "array", "items": {"anyOf": TITLED["oneOf"]}, "minItems": 1}, [["L"]], [[], ["Large"]]),
+        ({"type": "array"}, [["x"]], [[1], [["x"]]]),
+        ({}, ["x", 1, 0.5, False, ["x"]], [None, {}, [{}]]),
+        ({"type": ["string"], "minLength": "2", "enum": 1, "items": 1}, ["x", 1, ["x"]], [{}]),
+        ({"oneOf": [{"minLength": 1}, 1]}, ["x"], [{}]),
+    ],
+)
+def test_what_a_field_of_a_form_may_hold(schema: dict[str, Any], good: list[Any], bad: list[Any]) -> None:
+    form = ElicitRequest("m", {"type": "object", "properties": {"field": schema}})
+    assert [value for value in good if form.mistake_in({"field": value}) is not None] == []
+    assert [value for value in bad if form.mistake_in({"field": value}) is None] == []
+    assert form.mistake_in({}) is None
+
+
+def test_a_field_that_a_form_asks_for_and_one_that_it_does_not_know() -> None:
+    form = ElicitRequest("m", {"properties": {"name": {"type": "string"}, "age": 1}, "required": ["name", 1]})
+    assert form.mistake_in({"name": "Ada", "age": 36, "more": True}) is None
+    assert form.mistake_in({"age": 36}) == "'name' is missing"
+    assert form.mistake_in({"name": 36}) == "'name' is not what the form asks for"
+    assert form.mistake_in({"name": "Ada", "more": {}}) == "'more' is not what the form asks for"
 
 
 def test_an_elicitation_is_a_form_or_a_link() -> None:

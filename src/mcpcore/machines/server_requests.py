@@ -57,6 +57,7 @@ def ask_handlers(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[s
             return (yield from _elicit(call, handler, params))
         case "sampling/createMessage":
             request = CreateMessageRequest.from_json(params)
+            request.check_tool_results()
             return (yield from _ask(call, handler, request, CreateMessageResult, method)).to_json()
         case _:
             return {"roots": [root.to_json() for root in (yield from _roots(call, handler))]}
@@ -81,22 +82,28 @@ def refusal_of(declared: Mapping[str, Any], method: str, params: dict[str, Any])
 
 
 def _elicit(call: Call, handler: Any, params: dict[str, Any]) -> Flow[dict[str, Any]]:
-    """A person's answer; what the form has defaults for, and the handler left out, is filled in (SEP-1034)."""
+    """A person's answer; what the form has defaults for, and the handler left out, is filled in (SEP-1034).
+
+    :raises LocalProtocolError: if it is none to this form.
+    """
     method = "elicitation/create"
     if params.get("mode") == "url":
         visit = ElicitUrlRequest.from_json(params)
         return (yield from _ask(call, handler, visit, ElicitResult, method)).to_json()
     form = ElicitRequest.from_json(params)
     result: ElicitResult = yield from _ask(call, handler, form, ElicitResult, method)
-    if result.action == "accept":
-        result = ElicitResult.accept({**form.defaults(), **(result.content or {})})
-    return result.to_json()
+    if result.action != "accept":
+        return result.to_json()
+    content = {**form.defaults(), **(result.content or {})}
+    if (mistake := form.mistake_in(content)) is not None:
+        raise LocalProtocolError(f"the handler for {method} returned no answer to the form: {mistake}")
+    return ElicitResult.accept(content).to_json()
 
 
 def _roots(call: Call, handler: Any) -> Flow[Sequence[Root]]:
-    if isinstance(handler, Sequence):
-        return handler
-    roots = yield CallHandler(handler, (None, call.context))
+    roots: Sequence[Any] | None = handler
+    if not isinstance(handler, Sequence):
+        roots = yield CallHandler(handler, (None, call.context))
     if not isinstance(roots, Sequence) or not all(isinstance(root, Root) for root in roots):
         raise LocalProtocolError("the handler for roots/list did not return a sequence of Root")
     return check_roots(roots)

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from attrs import field, frozen
 
-from mcpcore.codecs.shapes import as_object, as_text, is_object
+from mcpcore.codecs.shapes import (
+    as_flag,
+    as_integer,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    as_texts,
+    is_array,
+    is_object,
+)
 from mcpcore.errors import RemoteProtocolError
 from mcpcore.redaction import repr_of_name
 from mcpcore.types.wire import WireObject, required
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Self
 
 ElicitAction = Literal["accept", "decline", "cancel"]
@@ -40,9 +51,28 @@ class ElicitRequest(WireObject):
         return cls(message, schema, raw=given)
 
     def defaults(self) -> dict[str, Any]:
-        """What the form holds before anybody fills it in: the default of each field that has one."""
+        """What the form holds before anybody fills it in: the default of each field that has one which fits."""
+        fields = self._fields().items()
+        return {name: schema["default"] for name, schema in fields if _fits(schema.get("default"), schema)}
+
+    def mistake_in(self, content: Mapping[str, Any]) -> str | None:
+        """What keeps ``content`` from being an answer to the form, or None (2026-07-28, "Elicitation", Security).
+
+        Which fields there must be, of what type, within which bounds and of which choices; not ``pattern`` and
+        ``format``, because a server's pattern can take for ever.
+        """
+        fields = self._fields()
+        for name in as_texts(self.requested_schema.get("required")):
+            if name not in content:
+                return f"{name!r} is missing"
+        for name, value in content.items():
+            if not _fits(value, fields.get(name, {})):
+                return f"{name!r} is not what the form asks for"
+        return None
+
+    def _fields(self) -> dict[str, dict[str, Any]]:
         fields = as_object(self.requested_schema.get("properties")) or {}
-        return {name: schema["default"] for name, schema in fields.items() if is_object(schema) and "default" in schema}
+        return {name: schema for name, schema in fields.items() if is_object(schema)}
 
 
 @frozen
@@ -112,6 +142,43 @@ class ElicitResult(WireObject):
     def cancel(cls) -> Self:
         """The user closed the form or never looked at it."""
         return cls("cancel")
+
+
+_READ: dict[str, Callable[[object], object]] = {
+    "string": as_text,
+    "number": as_number,
+    "integer": as_integer,
+    "boolean": as_flag,
+    "array": as_list,
+}
+_BOUNDS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"))
+
+
+def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+    """Whether a field of a form may hold ``value`` (2026-07-28, "Elicitation", Requested Schema)."""
+    kind = as_text(schema.get("type")) or ""
+    readers = [_READ[kind]] if kind in _READ else _READ.values()
+    if all(read(value) is None for read in readers) or not _is_within_bounds(value, schema):
+        return False
+    if is_array(value):
+        choices = _choices(as_object(schema.get("items")) or {})
+        return all(isinstance(item, str) and (choices is None or item in choices) for item in value)
+    choices = _choices(schema)
+    return choices is None or value in choices
+
+
+def _choices(schema: Mapping[str, Any]) -> list[Any] | None:
+    """What a field may be chosen from, with titles or without; None if it is free."""
+    titled = as_list(schema.get("oneOf", schema.get("anyOf")))
+    if titled is None:
+        return as_list(schema.get("enum"))
+    return [choice["const"] for choice in titled if is_object(choice) and "const" in choice] or None
+
+
+def _is_within_bounds(value: Any, schema: Mapping[str, Any]) -> bool:
+    size = len(value) if isinstance(value, str) or is_array(value) else value
+    bounds = ((as_number(schema.get(low)), as_number(schema.get(high))) for low, high in _BOUNDS)
+    return all((low is None or size >= low) and (high is None or size <= high) for low, high in bounds)
 
 
 _ACTIONS: dict[str, ElicitAction] = {action: action for action in get_args(ElicitAction)}

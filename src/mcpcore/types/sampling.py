@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import field, frozen
 
 from mcpcore.codecs.shapes import as_integer, as_list, as_number, as_object, as_text, as_texts, is_array
-from mcpcore.types.content import ContentBlock, read_blocks, read_content, text_of
+from mcpcore.errors import RemoteProtocolError
+from mcpcore.types.content import ContentBlock, ToolResultContent, ToolUseContent, read_blocks, read_content, text_of
 from mcpcore.types.tools import Tool
 from mcpcore.types.wire import Role, WireObject, all_of, any_of, optional, read_role, required
 
@@ -159,6 +160,24 @@ class CreateMessageRequest(WireObject):
             tool_choice=optional(given.get("toolChoice"), ToolChoice.from_json),
             raw=given,
         )
+
+    def check_tool_results(self) -> None:
+        """Refuse a conversation that no model can take up, because what its tools answered is not in order.
+
+        (2025-11-25, "Sampling", Tool Result Messages, and Tool Use and Result Balance.)
+
+        :raises RemoteProtocolError: if a result is missing, or stands together with something else.
+        """
+        awaited = frozenset[str]()
+        for message in self.messages:
+            results = [block.tool_use_id for block in message.blocks if isinstance(block, ToolResultContent)]
+            if results and (message.role != "user" or len(results) < len(message.blocks)):
+                raise RemoteProtocolError("tool results mixed with other content")
+            if awaited.difference(results):
+                break
+            awaited = frozenset(block.id for block in message.blocks if isinstance(block, ToolUseContent))
+        if awaited:
+            raise RemoteProtocolError("tool result missing in request")
 
 
 @frozen
