@@ -66,7 +66,7 @@ async def reached(
     with anyio.fail_after(20):
         if transport == "sse":
             url = origins[transport] + "/sse"
-            connection = transports.connect(url, type="sse", protocol_version="2025-11-25", **options)
+            connection = transports.connect(url, type="sse", **options)
         else:
             connection = transports.connect(origins[transport] + "/mcp", **options)
         async with connection as client:

@@ -19,10 +19,14 @@ import transports
 from mcpcore import (
     BY_HAND,
     CallContext,
+    DeadlineExceeded,
+    ElicitRequest,
+    ElicitResult,
     Handlers,
     InputRequiredError,
     ListChanged,
     LocalProtocolError,
+    OtherNotification,
     Progress,
     PromptReference,
     ResourceTemplateReference,
@@ -38,7 +42,7 @@ pytestmark = pytest.mark.anyio
 class Setting:
     """How the server is spoken to."""
 
-    revision: str
+    revision: str | None
     kind: str = "http"
 
     @property
@@ -49,7 +53,7 @@ class Setting:
 SETTINGS = {
     "modern": Setting("2026-07-28"),
     "handshake": Setting("2025-11-25"),
-    "sse": Setting("2025-11-25", "sse"),
+    "sse": Setting(None, "sse"),
 }
 by_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 LINK = "https://pay.example/order/7"
@@ -110,7 +114,7 @@ async def test_resources_and_templates(setting: Setting, origin: str) -> None:
         assert (guide.uri, guide.text, guide.mime_type) == ("doc://guide", "# Guide", "text/markdown")
         (pixel,) = (await client.read_resource("doc://pixel")).contents
         assert pixel.decoded() == b"\x89PNG\r\n\x1a\n"
-        (template,) = await client.list_resource_templates()
+        template, _ = await client.list_resource_templates()
         assert template.uri_template == "weather://{city}/{+day}{?unit}"
         (forecast,) = (await client.read_resource("weather://La%20Tour/2026/07/28?unit=F")).contents
         assert forecast.text == "La Tour on 2026/07/28 in F"
@@ -122,7 +126,7 @@ async def test_resources_and_templates(setting: Setting, origin: str) -> None:
 @by_setting
 async def test_prompts_and_completion(setting: Setting, origin: str) -> None:
     async with reached(origin, setting) as client:
-        (prompt,) = await client.list_prompts()
+        _, prompt = await client.list_prompts()
         assert (prompt.name, prompt.title, prompt.description) == ("travel", "Travel", "Plan a journey.")
         assert {argument.name: bool(argument.required) for argument in prompt.arguments} == {
             "city": True,
@@ -134,7 +138,7 @@ async def test_prompts_and_completion(setting: Setting, origin: str) -> None:
         completed = await client.complete(PromptReference(prompt.name), "city", "Be")
         found = completed.completion
         assert (found.values, found.total, found.has_more) == (["Berlin", "Bern"], 2, False)
-        (template,) = await client.list_resource_templates()
+        template, _ = await client.list_resource_templates()
         ref = ResourceTemplateReference(template.uri_template)
         completed = await client.complete(ref, "city", "B", arguments={"from": "Bern"})
         assert completed.values == ["Basel", "Berlin"]
@@ -148,6 +152,17 @@ async def test_every_progress_in_order_before_the_result(setting: Setting, origi
         assert [(one.progress, one.total, one.message) for one in heard] == [
             (number, 200, f"{number} of 200") for number in range(1, 201)
         ]
+
+
+@by_setting
+async def test_arguments_that_travel_as_headers(setting: Setting, origin: str) -> None:
+    async with reached(origin, setting) as client:
+        for city in ("Bern", "Zürich", " spaced ", "=?base64?QmVybg==?="):
+            shipped = await client.call_tool("ship", {"city": city})
+            assert (set(shipped.structured_content) == {"mcp-param-city"}) is setting.is_modern
+        shipped = await client.call_tool("ship", {"city": "Bern", "floor": 7})
+        headers = {"mcp-param-city": "Bern", "mcp-param-floor": "7"}
+        assert shipped.structured_content == (headers if setting.is_modern else {})
 
 
 @by_setting
@@ -188,6 +203,63 @@ async def test_a_question_and_the_roots_and_then_a_model(setting: Setting, origi
         assert (asked.max_tokens, asked.system_prompt, asked.temperature) == (50, "Be kind.", 0.5)
         looked = await client.call_tool("look_around")
         assert looked.structured_content == {root.uri: root.name for root in ROOTS}
+
+
+@by_setting
+async def test_a_model_that_uses_tools(setting: Setting, origin: str) -> None:
+    ada = Ada()
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+        assert (await client.call_tool("consult")).text == "toolUse: clock(UTC)"
+        (asked,) = ada.questions
+        assert [tool.description for tool in asked.tools] == ["Tell the time."]
+        assert asked.tool_choice.mode == "required"
+
+
+async def test_resources_and_prompts_ask_too(origin: str) -> None:
+    ada = Ada()
+    async with reached(origin, SETTINGS["modern"], handlers=ada.handlers()) as client:
+        (letter,) = (await client.read_resource("letter://Bob")).contents
+        assert letter.text == "Dear Bob! Yours, Ada"
+        assert (await client.get_prompt("note")).text == "Write a note by Ada"
+        assert [question.message for question in ada.questions] == ["Who signs?"] * 2
+
+
+@by_setting
+async def test_a_handler_that_refuses(setting: Setting, origin: str) -> None:
+    def refuse(request: ElicitRequest, context: CallContext) -> ElicitResult:
+        raise RpcError("not today", code=-1)
+
+    async with reached(origin, setting, handlers=Handlers(elicit=refuse)) as client:
+        with pytest.raises(RpcError, match="not today"):
+            await client.call_tool("book")
+        assert (await client.call_tool("count", {"to": 1})).text == "done"
+
+
+@by_setting
+async def test_a_person_who_takes_too_long(setting: Setting, origin: str) -> None:
+    async def think(request: ElicitRequest, context: CallContext) -> ElicitResult:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with reached(origin, setting, handlers=Handlers(elicit=think)) as client:
+        await client.open()
+        with pytest.raises(DeadlineExceeded):
+            await client.call_tool("book", timeout=0.2)
+        assert (await client.call_tool("count", {"to": 1})).text == "done"
+
+
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-03-26", "2024-11-05"])
+async def test_earlier_revisions(origin: str, revision: str) -> None:
+    ada = Ada()
+    setting = Setting(revision, "sse" if revision == "2024-11-05" else "http")
+    async with reached(origin, setting, handlers=ada.handlers()) as client:
+        assert (await client.call_tool("look_around")).structured_content == {root.uri: root.name for root in ROOTS}
+        if revision == "2025-06-18":
+            assert not (await client.call_tool("book")).is_error
+            assert (await client.call_tool("welcome")).text.startswith("Welcome, Ada!")
+        else:
+            with pytest.raises(RpcError):
+                await client.call_tool("book")
 
 
 @by_setting
@@ -248,6 +320,14 @@ async def test_log_messages(setting: Setting, origin: str) -> None:
         assert told == [(level, {"said": level}, "chat") for level in levels]
 
 
+async def test_in_the_modern_era_nothing_is_logged_unasked(origin: str) -> None:
+    ada = Ada()
+    async with reached(origin, SETTINGS["modern"], handlers=ada.handlers()) as client:
+        await client.set_log_level("error")
+        await client.call_tool("chat", context=CallContext(principal="bob"))
+        assert ada.logged == []
+
+
 @by_setting
 async def test_changes(setting: Setting, origin: str) -> None:
     guide = "doc://guide"
@@ -262,6 +342,17 @@ async def test_changes(setting: Setting, origin: str) -> None:
         else:
             await client.subscribe_resource(guide)
             await client.unsubscribe_resource(guide)
+
+
+@pytest.mark.parametrize("name", ["handshake", "sse"])
+async def test_a_page_that_has_been_visited(name: str, origin: str) -> None:
+    async with (
+        reached(origin, SETTINGS[name], handlers=Ada().handlers()) as client,
+        client.listen() as events,
+    ):
+        await client.call_tool("pay")
+        told = await anext(events)
+        assert told == OtherNotification("notifications/elicitation/complete", {"elicitationId": "order-7"})
 
 
 async def test_only_what_was_asked_for_is_told(origin: str) -> None:

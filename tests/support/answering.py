@@ -18,6 +18,7 @@ from mcpcore import (
     LogMessage,
     Root,
     TextContent,
+    ToolUseContent,
 )
 
 ROOTS = [Root("file:///home/ada", "home"), Root("file:///srv")]
@@ -42,7 +43,12 @@ class Ada:
 
     def handlers(self) -> Handlers:
         return Handlers(
-            elicit=self.fill_in, elicit_url=self.visit, sample=self.speak, roots=self.show_roots, log=self.note
+            elicit=self.fill_in,
+            elicit_url=self.visit,
+            sample=self.speak,
+            sample_with_tools=True,
+            roots=self.show_roots,
+            log=self.note,
         )
 
     async def fill_in(self, request: ElicitRequest, context: CallContext) -> ElicitResult:
@@ -57,7 +63,11 @@ class Ada:
     async def speak(self, request: CreateMessageRequest, context: CallContext) -> CreateMessageResult:
         await anyio.lowlevel.checkpoint()
         self.asked.append((request, context.principal))
-        return CreateMessageResult("assistant", TextContent("Welcome, Ada!"), "some-model", "endTurn")
+        words = TextContent("Welcome, Ada!")
+        if request.tools:
+            use = ToolUseContent("use-1", request.tools[0].name, {"zone": "UTC"})
+            return CreateMessageResult("assistant", [words, use], "some-model", "toolUse")
+        return CreateMessageResult("assistant", words, "some-model", "endTurn")
 
     def show_roots(self, request: None, context: CallContext) -> list[Root]:
         self.asked.append(("roots", context.principal))

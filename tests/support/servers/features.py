@@ -70,6 +70,16 @@ def gallery() -> list[types.ContentBlock]:
     ]
 
 
+@server.tool()
+def ship(
+    ctx: Context,
+    city: Annotated[str, Field(json_schema_extra={"x-mcp-header": "City"})],
+    floor: Annotated[int, Field(json_schema_extra={"x-mcp-header": "Floor"})] = 0,
+) -> dict[str, str]:
+    """Return the headers that arguments travelled in; before it runs, the SDK holds them against the arguments."""
+    return {name: value for name, value in (ctx.headers or {}).items() if name.startswith("mcp-param-")}
+
+
 # What tools tell while they work.
 
 
@@ -116,6 +126,12 @@ def ask_model(guest: Annotated[Guest, Resolve(ask_guest)]) -> Sample:
     return Sample([question], max_tokens=50, system_prompt="Be kind.", temperature=0.5, stop_sequences=["\n"])
 
 
+def ask_model_with_tools() -> Sample:
+    question = types.SamplingMessage(role="user", content=types.TextContent(type="text", text="How late is it?"))
+    clock = types.Tool(name="clock", description="Tell the time.", input_schema={"type": "object"})
+    return Sample([question], max_tokens=9, tools=[clock], tool_choice=types.ToolChoice(mode="required"))
+
+
 def ask_roots() -> ListRoots:
     return ListRoots()
 
@@ -144,16 +160,25 @@ def welcome(
 
 
 @server.tool()
+def consult(answer: Annotated[types.CreateMessageResultWithTools, Resolve(ask_model_with_tools)]) -> str:
+    """Ask the model, and let it use a tool."""
+    uses = [block for block in answer.content if isinstance(block, types.ToolUseContent)]
+    return f"{answer.stop_reason}: {uses[0].name}({uses[0].input['zone']})"
+
+
+@server.tool()
 async def pay(ctx: Context) -> str | types.InputRequiredResult:
     """Send the user to a page."""
     if ctx.protocol_version != "2026-07-28":
-        return (await ctx.elicit_url("Pay.", LINK, "order-7")).action
+        answer = await ctx.elicit_url("Pay.", LINK, "order-7")
+        await ctx.session.send_elicit_complete("order-7")
+        return answer.action
     if ctx.input_responses is None:
         page = types.ElicitRequestURLParams(mode="url", message="Pay.", url=LINK, elicitation_id="order-7")
         return types.InputRequiredResult(input_requests={"page": types.ElicitRequest(params=page)}, request_state="7")
-    answer = ctx.input_responses["page"]
-    assert isinstance(answer, types.ElicitResult)
-    return f"{answer.action} in state {ctx.request_state}"
+    visited = ctx.input_responses["page"]
+    assert isinstance(visited, types.ElicitResult)
+    return f"{visited.action} in state {ctx.request_state}"
 
 
 @server.tool()
@@ -179,6 +204,29 @@ def pixel() -> bytes:
 @server.resource("weather://{city}/{+day}{?unit}", name="forecast", title="A forecast")
 def forecast(city: str, day: str, unit: str = "C") -> str:
     return f"{city} on {day} in {unit}"
+
+
+def signed(text: str, ctx: Context) -> str | types.InputRequiredResult:
+    """A text and who signs it, which in the modern era prompts and resources may ask for, too."""
+    if ctx.input_responses is None:
+        form: Any = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+        params = types.ElicitRequestFormParams(message="Who signs?", requested_schema=form)
+        return types.InputRequiredResult(input_requests={"who": types.ElicitRequest(params=params)}, request_state=text)
+    answer = ctx.input_responses["who"]
+    assert isinstance(answer, types.ElicitResult)
+    assert answer.content is not None
+    return f"{ctx.request_state} {answer.content['name']}"
+
+
+@server.resource("letter://{to}", name="letter")
+def letter(to: str, ctx: Context) -> str | types.InputRequiredResult:
+    return signed(f"Dear {to}! Yours,", ctx)
+
+
+@server.prompt()
+def note(ctx: Context) -> str | types.InputRequiredResult:
+    """Write a note."""
+    return signed("Write a note by", ctx)
 
 
 @server.prompt(title="Travel")
