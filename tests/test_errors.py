@@ -24,6 +24,7 @@ from mcpcore import (
     RedirectError,
     RemoteProtocolError,
     RpcError,
+    TaskCancelledError,
     TransportError,
     UnauthorizedError,
 )
@@ -41,6 +42,7 @@ FULL: list[McpError] = [
     DeadlineExceeded("m", **PLACE),
     LimitExceeded("m", limit="pages", **PLACE),
     RpcError("m", code=-32000, data={"deep": [1, None]}, **PLACE),
+    TaskCancelledError("m", **PLACE),
     InputRequiredError("m", input_requests={"q": {"method": "roots/list"}}, request_state="s", **PLACE),
     HttpStatusError("m", status=503, retry_after=7.0, **PLACE),
     UnauthorizedError("m", challenges=CHALLENGES, **PLACE),
@@ -59,6 +61,7 @@ PARENTS = {
     LimitExceeded: McpError,
     RpcError: McpError,
     InputRequiredError: McpError,
+    TaskCancelledError: McpError,
     HttpStatusError: McpError,
     UnauthorizedError: HttpStatusError,
     ForbiddenError: HttpStatusError,

@@ -237,6 +237,7 @@ LAYERS = (
         "rules.trace_context",
         "handlers",
         "extensions",
+        "tasks",
         "rules.capabilities",
     },
     {

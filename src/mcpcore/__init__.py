@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         RedirectError,
         RemoteProtocolError,
         RpcError,
+        TaskCancelledError,
         ToolError,
         TransportError,
         UnauthorizedError,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from mcpcore.signals import Signal
     from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
+    from mcpcore.tasks import TASKS
     from mcpcore.types.annotations import Annotations, Icon
     from mcpcore.types.capabilities import (
         Capability,
@@ -130,6 +132,7 @@ __all__ = [
     "PROMPTS",
     "RESOURCES",
     "RESOURCE_TEMPLATES",
+    "TASKS",
     "TOOLS",
     "Acknowledged",
     "Annotations",
@@ -230,6 +233,7 @@ __all__ = [
     "StreamEvent",
     "SubscriptionFilter",
     "Task",
+    "TaskCancelledError",
     "TaskStatus",
     "TextContent",
     "TextResourceContents",
@@ -293,6 +297,7 @@ _MODULES = {
         "RedirectError",
         "RemoteProtocolError",
         "RpcError",
+        "TaskCancelledError",
         "ToolError",
         "TransportError",
         "UnauthorizedError",
@@ -307,6 +312,7 @@ _MODULES = {
     "rules.trace_context": ("TraceHook",),
     "signals": ("Signal",),
     "state.partitions": ("Discovery",),
+    "tasks": ("TASKS",),
     "statistics": ("Statistics",),
     "types.annotations": (
         "Annotations",

@@ -138,6 +138,10 @@ class ToolError(McpError):
         self.result: CallToolResult | None = result
 
 
+class TaskCancelledError(McpError):
+    """The server had answered by a task, and the task was cancelled there: by the server, or by another client."""
+
+
 class InputRequiredError(McpError):
     """The server needs input before it can answer, and the caller wants to give it by hand (:data:`BY_HAND`).
 

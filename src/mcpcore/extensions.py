@@ -45,8 +45,8 @@ class Unfinished(Protocol):
         """Let time pass."""
         ...
 
-    def when_given_up(self, method: str, params: Mapping[str, Any]) -> None:
-        """Have this request made if the caller gives up before the result is there."""
+    def when_given_up(self, method: str | None, params: Mapping[str, Any] | None = None) -> None:
+        """Have this request made if the caller gives up before the result is there; None for none any more."""
         ...
 
 
@@ -60,9 +60,12 @@ class Extension:
 
     :param name: what it is declared by, for instance ``com.example/receipts``.
     :param settings: what is declared with it.
+    :param names: for each method of its own that names what it is about, the parameter that does; the name travels as
+        a header (2026-07-28, "Streamable HTTP", Standard Request Headers).
     :param results: for each ``resultType`` of its own, what makes the final result of such a result.
     """
 
     name: str
     settings: Mapping[str, Any] = field(factory=dict[str, Any])
     results: Mapping[str, Finish] = field(factory=dict[str, Finish], repr=False)
+    names: Mapping[str, str] = field(factory=dict[str, str], repr=False)

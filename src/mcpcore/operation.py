@@ -12,7 +12,7 @@ way; this class is the outside shape that all of it shares.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -42,6 +42,7 @@ from mcpcore.machines.requests import tell
 from mcpcore.machines.session import terminate
 from mcpcore.redaction import repr_of_name
 from mcpcore.rules.metadata import with_meta
+from mcpcore.verbs.asking import asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -208,14 +209,14 @@ class Operation(Generic[T]):
         call, sent = self._call, self._call.sent
         # An event stream that serves this call alone ends with it, and what was asked on it ends with the stream.
         notice = _cancelled_notification(sent) if sent is not None and call.own_stream is None else None
-        heir = call.heir()
+        heir, will = call.heir(), call.last_will
         self._command = self._error = call.sent = None
         self._is_started = True
         self._flow.close()
-        if notice is None and heir.own_session is None:
+        if notice is None and will is None and heir.own_session is None:
             return None
-        name = "notifications/cancelled" if notice is not None else "the end of a session"
-        return Operation(name, heir, _take_leave(heir, notice))
+        name = "notifications/cancelled" if notice is not None else "the end of a session" if will is None else will[0]
+        return Operation(name, heir, _take_leave(heir, notice, will))
 
     def _answer(self, value: object, *expected: type[Command]) -> None:
         self._expect(expected)
@@ -256,8 +257,14 @@ def _ending(call: Call, flow: Flow[T]) -> Flow[T]:
         call.release()
 
 
-def _take_leave(call: Call, notice: Outbound | None) -> Flow[None]:
+def _take_leave(call: Call, notice: Outbound | None, will: tuple[str, dict[str, Any]] | None) -> Flow[None]:
     """Tell the server what it still has to know."""
+    verdict = call.state.verdict
+    if will is not None and verdict is not None:
+        try:
+            yield from asking(call, verdict, *will).make()
+        except McpError as error:
+            _log.warning("%s could not be sent: %r", will[0], str(error))
     if notice is not None:
         try:
             yield from tell(call, notice)

@@ -99,6 +99,11 @@ class HandshakeServer:
         return result_reply(request, result) if isinstance(result, Mapping) else result
 
 
+def _waits_for_others(command: Any) -> bool:
+    """Whether somebody else has to do something first; time passes by itself."""
+    return isinstance(command, WaitFor) and not command.signal.raised and command.seconds is None
+
+
 @define(eq=False)
 class Play(Generic[T]):
     """One operation in progress.
@@ -138,7 +143,7 @@ class Play(Generic[T]):
     def step(self) -> bool:
         """Answer one command; False if there is none, or it has to wait."""
         command = self.peek()
-        if command is None or (isinstance(command, WaitFor) and not command.signal.raised):
+        if command is None or _waits_for_others(command):
             return False
         self._answer(command)
         return True
@@ -199,8 +204,7 @@ class Play(Generic[T]):
             case WaitFor():
                 operation.signalled()
             case CallHandler(handler=handler, arguments=arguments):
-                handler(*arguments)
-                operation.handler_returned(None)
+                operation.handler_returned(handler(*arguments))
             case StartReader(stream=stream):
                 world.streams.append(stream)
                 operation.reader_started()

@@ -65,7 +65,7 @@ def modern_request(
         headers=(
             *POST_HEADERS,
             (b"mcp-protocol-version", revision.name.encode("ascii")),
-            *mirrored_headers(method, name),
+            *mirrored_headers(method, name or state.routing_name(method, params)),
         ),
         body=jsonrpc.encode(message),
         rpc_method=method,

@@ -62,6 +62,7 @@ def finish(call: Call, method: str, params: dict[str, Any], result: dict[str, An
         if finisher is None:
             raise RemoteProtocolError(f"the server sent a result of type {kind[:40]!r}, which this client cannot take")
         result = yield from finisher(_Unfinished(call, method, ask), result)
+        call.last_will = None
     return result
 
 
@@ -126,5 +127,5 @@ class _Unfinished:
     def wait(self, seconds: float) -> Flow[None]:
         yield WaitFor(Signal(), max(seconds, 0.0))
 
-    def when_given_up(self, method: str, params: Mapping[str, Any]) -> None:
-        self._call.last_will = (method, dict(params))
+    def when_given_up(self, method: str | None, params: Mapping[str, Any] | None = None) -> None:
+        self._call.last_will = None if method is None else (method, dict(params or {}))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field, frozen
 
+from mcpcore.codecs.shapes import as_text
 from mcpcore.rules.capabilities import client_capabilities
 from mcpcore.rules.revisions import Era, Revision
 from mcpcore.rules.trace_context import ask_trace
@@ -147,6 +148,11 @@ class ClientState:
         :raises LocalProtocolError: if the user's hook fails.
         """
         return {} if self.trace_hook is None else ask_trace(self.trace_hook)
+
+    def routing_name(self, method: str, params: Mapping[str, Any]) -> str | None:
+        """What a request of an extension's is about, if the extension says that this travels as a header."""
+        parameter = next((e.names[method] for e in self.extensions.values() if method in e.names), None)
+        return None if parameter is None else as_text(params.get(parameter))
 
     def next_id(self) -> int:
         """A request id that this client has not used before."""

@@ -39,6 +39,12 @@ class SubscriptionFilter:
             uris=tuple(as_texts(given.get("resourceSubscriptions"))),
         )
 
+    def wants(self, event: StreamEvent) -> bool:
+        """Whether an event is of those; one that is none of these kinds is, because nobody could ask for it."""
+        if isinstance(event, ListChanged):
+            return {"tools": self.tools, "prompts": self.prompts, "resources": self.resources}[event.list]
+        return True
+
     def to_json(self) -> dict[str, Any]:
         """The filter as it is sent."""
         lists = {"tools": self.tools, "prompts": self.prompts, "resources": self.resources}

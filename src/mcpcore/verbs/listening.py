@@ -126,9 +126,12 @@ def _tell(call: Call, outbound: Outbound, notification: Notification) -> Flow[No
     yield Emit(read_event(notification))
 
 
-def _heed(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
-    """Tell of a notification, and answer a request."""
-    if isinstance(message, Notification):
+def _heed(call: Call, wanted: SubscriptionFilter, outbound: Outbound, message: Notification | Request) -> Flow[None]:
+    """Tell of a notification, where it is wanted, and answer a request.
+
+    On a stream that the server sends whatever it likes on, nobody is told what he did not ask for.
+    """
+    if isinstance(message, Notification) and wanted.wants(read_event(message)):
         yield from _tell(call, outbound, message)
     else:
         yield from handle_message(call, outbound, message)
@@ -198,7 +201,7 @@ def _overhear(
         while True:
             message = yield from mailbox.take()
             if isinstance(message, Notification | Request):
-                yield from _heed(call, asker, message)
+                yield from _heed(call, wanted, asker, message)
     finally:
         stream.stop_listening(mailbox)
 
@@ -276,7 +279,7 @@ class _SessionStream:
     def _take(self, session: Session, message: Notification | Request) -> Flow[None]:
         self._failures = 0
         self._call.take_breath()
-        yield from _heed(self._call, _asker(session), message)
+        yield from _heed(self._call, self._wanted, _asker(session), message)
 
     def _pause(self, retry: float | None, failure: McpError) -> Flow[None]:
         """Let time pass before the next try: what the server wants, else longer after each failure in a row.
