@@ -252,9 +252,17 @@ def _ending(call: Call, flow: Flow[T]) -> Flow[T]:
     """A call's flow, from its beginning to its end."""
     call.begin()
     try:
-        return (yield from flow)
+        result = yield from flow
+    except McpError:
+        if call.failure is None:
+            raise
+    else:
+        if call.failure is None:
+            return result
     finally:
         call.release()
+    # Whatever the server made of it: a handler's failure is not lost.
+    raise call.failure
 
 
 def _take_leave(call: Call, notice: Outbound | None, will: tuple[str, dict[str, Any]] | None) -> Flow[None]:

@@ -134,6 +134,18 @@ class PureDriver:
                 bodies.pop()
                 self.ended.append(drain)
                 operation.response_ended()
+            case StartReader(stream=stream):
+                self.streams.append(stream)
+                operation.reader_started()
+                _read(stream, bodies.pop())
+            case StoreGet() | StorePut() | StoreDelete():
+                self.shelf.answer(operation, command)
+            case _:
+                self._oblige(operation, command)
+
+    def _oblige(self, operation: Operation[Any], command: Command) -> None:
+        """Do what has nothing to do with the server."""
+        match command:
             case WaitFor(signal=signal, seconds=None):
                 assert signal.raised, "this operation waits for another one, which nobody drives"
                 operation.signalled()
@@ -148,12 +160,6 @@ class PureDriver:
             case Emit(value=value):
                 self.emitted.append(value)
                 operation.emitted()
-            case StartReader(stream=stream):
-                self.streams.append(stream)
-                operation.reader_started()
-                _read(stream, bodies.pop())
-            case StoreGet() | StorePut() | StoreDelete():
-                self.shelf.answer(operation, command)
 
     def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
         self.resolved.append(command.context)

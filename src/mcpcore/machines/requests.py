@@ -487,7 +487,7 @@ def _answer(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
         yield from _reply(call, outbound, request, ErrorResponse(request.id, refused.code, refused.message))
     else:
         child, withdrawn = call.child(), call.begin_to_answer(request.id)
-        flow = _until_answered(call, request.id, _have_answered(child, outbound, request))
+        flow = _until_answered(call, request.id, _have_answered(call, child, outbound, request))
         yield Beside(f"the answer to {request.method}", child, flow, withdrawn)
         return
     call.server_request_done()
@@ -516,10 +516,12 @@ def _refuse(call: Call, outbound: Outbound, request: Request) -> RpcError | None
     return refusal_of(declared, request.method, request.params)
 
 
-def _have_answered(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
-    """Have a handler answer, and send what it says; if it fails, the server is told, and the failure goes on."""
+def _have_answered(parent: Call, call: Call, outbound: Outbound, request: Request) -> Flow[None]:
+    """Have a handler answer, and send what it says; if it fails, the server is told, and ``parent`` ends by that.
+
+    The failure is noted before the server is told: it may end the parent sooner than we hear that it was.
+    """
     answer: Response | ErrorResponse
-    failure: Exception | None = None
     try:
         answer = Response(request.id, (yield from ask_handlers(call, request.method, request.params)))
     except RpcError as refused:
@@ -527,11 +529,11 @@ def _have_answered(call: Call, outbound: Outbound, request: Request) -> Flow[Non
     except RemoteProtocolError as error:
         answer = ErrorResponse(request.id, INVALID_PARAMS, error.message)
     except Exception as error:
-        failure = error
+        parent.failure = error
         answer = ErrorResponse(request.id, INTERNAL_ERROR, "the client failed to answer")
     yield from _reply(call, outbound, request, answer)
-    if failure is not None:
-        raise failure
+    if parent.failure is not None:
+        raise parent.failure
 
 
 def _reply(call: Call, outbound: Outbound, request: Request, answer: Response | ErrorResponse) -> Flow[None]:

@@ -47,6 +47,7 @@ class Call:
     :ivar may_cache: whether the answer depends on nothing but what was asked.
     :ivar shown: what travels as headers, of the tools whose definition this very call has.
     :ivar answering: the requests of the server's that are being answered, by id.
+    :ivar failure: what a handler failed with, beside this call.
     :ivar listens: whether it waits for no answer, but for whatever comes.
     :ivar last_will: a method and its parameters: the request to make if the caller gives up.
     :ivar withdrawn: methods whose answers were withdrawn from the shared store while an answer was awaited.
@@ -68,6 +69,7 @@ class Call:
         factory=dict[str, tuple["MirroredArgument", ...]], init=False, repr=False
     )
     answering: dict[int | str, Signal] = field(factory=dict[int | str, Signal], init=False, repr=False)
+    failure: Exception | None = field(default=None, init=False, repr=False)
     listens: bool = field(default=False, init=False)
     last_will: tuple[str, dict[str, Any]] | None = field(default=None, init=False, repr=False)
     withdrawn: frozenset[str] = field(default=frozenset(), init=False)
