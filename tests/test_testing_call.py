@@ -12,7 +12,7 @@ from test_testing_http_sse import connected
 from test_testing_schema import SPEC, check
 
 from mcpcore.errors import RpcError
-from transports.testing import Call, RawResult, ReceivedRequest, Server
+from transports.testing import Call, Progress, RawResult, ReceivedRequest, Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("carrier", CARRIERS)]
 
@@ -202,6 +202,15 @@ async def test_only_what_the_client_declared_may_be_asked(carrier: str) -> None:
     assert "elicitation.form" in handshake["error"]["message"]
     if SPEC is not None:
         check("2026-07-28", "MissingRequiredClientCapabilityError", modern.json)
+
+
+async def test_a_tool_may_end_without_a_result(carrier: str) -> None:
+    async def silent(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+        yield Progress(1)
+
+    async with reach(Server([silent]), carrier) as peer:
+        reply = await peer.modern("tools/call", {"name": "silent", "_meta": TOKEN})
+    assert methods(reply.events) == ["notifications/progress"]
 
 
 async def test_only_three_methods_may_ask_in_the_modern_era(carrier: str) -> None:

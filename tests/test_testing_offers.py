@@ -57,6 +57,18 @@ def library() -> Server:
     async def rooted(arguments: dict[str, Any], request: ReceivedRequest, call: Call) -> Any:
         return RawResult({"messages": [], "description": str(await call.roots())})
 
+    @server.prompt()
+    def raw(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+        return RawResult({"messages": [], "description": "raw"})
+
+    @server.resource("x:raw")
+    async def raw_contents(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+        yield RawResult({"contents": []})
+
+    @server.completion("raw")
+    def raw_values(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+        return RawResult({"completion": {"values": ["x"]}})
+
     @server.completion("greet")
     def people(arguments: dict[str, Any], request: ReceivedRequest) -> list[str]:
         return [f"{arguments['value']}{n}" for n in range(arguments["context"].get("arguments", {}).get("n", 101))]
@@ -99,6 +111,7 @@ async def test_resources(carrier: str, revision: str) -> None:
             (await ask("resources/read", {"uri": uri}))["contents"]
             for uri in ("file:///readme", "file:///a/b.txt", "x:list")
         ]
+        raw = await ask("resources/read", {"uri": "x:raw"})
         missing = await ask("resources/read", {"uri": "x:none"})
         denied = await ask("resources/read", {"uri": "file:///alice"})
     assert bobs["resources"][0] == {
@@ -108,11 +121,12 @@ async def test_resources(carrier: str, revision: str) -> None:
         "mimeType": "text/plain",
         "title": "Readme",
     }
-    assert ([one["uri"] for one in alices["resources"]], "nextCursor" in bobs) == (["file:///alice"], False)
+    assert [one["uri"] for one in alices["resources"]] == ["x:raw", "file:///alice"]
+    assert bobs["nextCursor"] == "2"
     assert templates == [{"uriTemplate": "file:///{+path}.{kind}", "name": "any file"}]
     assert read[0] == [{"uri": "file:///readme", "mimeType": "text/plain", "text": "read by bob"}]
     assert read[1] == [{"uri": "file:///a/b.txt", "blob": "YS9iIHR4dA=="}]
-    assert len(read[2]) == 2
+    assert (len(read[2]), raw["contents"]) == (2, [])
     assert (missing["code"], missing["data"]) == (-32602 if revision == "2026-07-28" else -32002, {"uri": "x:none"})
     assert denied["code"] == missing["code"]
 
@@ -123,11 +137,15 @@ async def test_prompts_and_completion(carrier: str, revision: str) -> None:
         ask = await asker(peer, revision)
         first = await ask("prompts/list")
         got = await ask("prompts/get", {"name": "greet", "arguments": {"who": "Ann"}})
+        raw = await ask("prompts/get", {"name": "raw"})
         unasked = await ask("prompts/get", {"name": "greet"})
         unknown = await ask("prompts/get", {"name": "nothing"})
         rooted = await ask("prompts/get", {"name": "rooted"})
         argument = {"name": "who", "value": "A"}
         many = await ask("completion/complete", {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": argument})
+        raw_values = await ask(
+            "completion/complete", {"ref": {"type": "ref/prompt", "name": "raw"}, "argument": argument}
+        )
         nobody = await ask("completion/complete", {"ref": {"type": "ref/resource", "uri": "x:y"}, "argument": argument})
     assert first["prompts"] == [
         {"name": "empty"},
@@ -142,6 +160,7 @@ async def test_prompts_and_completion(carrier: str, revision: str) -> None:
     assert got["description"] == "Greet somebody."
     assert (unasked["code"], unknown["code"], nobody["code"]) == (-32602, -32602, -32602)
     assert rooted.get("resultType", "refused") == ("input_required" if revision == "2026-07-28" else "refused")
+    assert (raw["description"], raw_values["completion"]) == ("raw", {"values": ["x"]})
     completion = many["completion"]
     assert (completion["values"][:2], len(completion["values"])) == (["A0", "A1"], 100)
     assert (completion["total"], completion["hasMore"]) == (101, True)

@@ -13,7 +13,7 @@ from test_testing_http_sse import connected
 from test_testing_schema import SPEC, check
 
 from mcpcore.errors import TransportError
-from transports.testing import Call, ReceivedRequest, Server
+from transports.testing import Call, Disconnect, ReceivedRequest, Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("carrier", CARRIERS)]
 
@@ -39,6 +39,7 @@ async def test_a_subscription_carries_what_it_asked_for_and_ends_with_a_result(c
             async with listening(peer, asked, user="alice") as alice, listening(peer, {}, 6) as bob:
                 await server.journal.wait_for(lambda entry: entry.status == 200, 2)
                 await server.notify("notifications/prompts/list_changed")
+                await server.notify("notifications/message", {"level": "info", "data": "nobody asked"})
                 await server.notify(CHANGED, to=lambda entry: not is_alice(entry))
                 await server.notify(CHANGED, {"_meta": {"x/y": 1}}, to=is_alice)
                 server.end_subscriptions()
@@ -183,6 +184,31 @@ async def test_the_listening_stream_too_is_taken_up_and_ids_are_of_one_session(c
                 assert (await stream.next())["method"] == CHANGED
             assert (await peer.send("GET", "/mcp", {**other, **again})).status == 400
             assert (await peer.send("GET", "/mcp", {**session, **LISTEN, "last-event-id": "x"})).status == 400
+
+
+async def test_a_tool_that_cuts_its_stream_has_cut_it_for_good(carrier: str) -> None:
+    server = Server(resumable=True)
+    gate = anyio.Event()
+
+    @server.tool(name="steps")
+    async def cuts(arguments: dict[str, Any], request: ReceivedRequest, call: Call) -> Any:
+        await call.progress(1)
+        await gate.wait()
+        raise Disconnect
+
+    async with reach(server, carrier) as peer:
+        session = await peer.open_session()
+        with anyio.fail_after(10):
+            async with peer.stream("POST", "/mcp", post_headers(session), json.dumps(CALL).encode()) as stream:
+                first = [await stream.receive(), await stream.receive()]
+                gate.set()
+                with pytest.raises(BROKEN):
+                    await stream.receive()
+            again = {**session, **LISTEN, "last-event-id": fields(first[0])["id"]}
+            async with peer.stream("GET", "/mcp", again) as stream:
+                assert said([await stream.receive()]) == said(first) == [1]
+                with pytest.raises(BROKEN):
+                    await stream.receive()
 
 
 async def test_the_work_outlives_its_stream_until_it_is_cancelled(carrier: str) -> None:
