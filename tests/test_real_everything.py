@@ -138,9 +138,9 @@ async def test_resources_and_templates(transport: str, origins: dict[str, str]) 
         (contents,) = (await client.read_resource(listed["features.md"].uri)).contents
         assert contents.text.startswith("# Everything Server")
         assert [template.uri_template for template in await client.list_resource_templates()] == [TEXT, BLOB]
-        (contents,) = (await client.read_resource(TEXT.replace("{resourceId}", "7"))).contents
+        (contents,) = (await client.read_resource(transports.expand(TEXT, {"resourceId": "7"}))).contents
         assert contents.text.startswith("Resource 7: ")
-        (contents,) = (await client.read_resource(BLOB.replace("{resourceId}", "8"))).contents
+        (contents,) = (await client.read_resource(transports.expand(BLOB, {"resourceId": "8"}))).contents
         assert contents.decoded().startswith(b"Resource 8: ")
         with pytest.raises(RpcError):
             await client.read_resource("demo://resource/dynamic/text/none")
@@ -281,7 +281,7 @@ async def test_roots(transport: str, origins: dict[str, str]) -> None:
 async def test_subscriptions_and_log_messages(transport: str, origins: dict[str, str]) -> None:
     ada = Ada()
     heard: list[Any] = []
-    uri = TEXT.replace("{resourceId}", "9")
+    uri = transports.expand(TEXT, {"resourceId": "9"})
     async with (
         reached(transport, origins, handlers=ada.handlers()) as client,
         client.listen(uris=[uri]) as events,

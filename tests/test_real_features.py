@@ -116,7 +116,8 @@ async def test_resources_and_templates(setting: Setting, origin: str) -> None:
         assert pixel.decoded() == b"\x89PNG\r\n\x1a\n"
         template, _ = await client.list_resource_templates()
         assert template.uri_template == "weather://{city}/{+day}{?unit}"
-        (forecast,) = (await client.read_resource("weather://La%20Tour/2026/07/28?unit=F")).contents
+        uri = transports.expand(template, {"city": "La Tour", "day": "2026/07/28", "unit": "F"})
+        (forecast,) = (await client.read_resource(uri)).contents
         assert forecast.text == "La Tour on 2026/07/28 in F"
         with pytest.raises(RpcError) as caught:
             await client.read_resource("doc://nothing")

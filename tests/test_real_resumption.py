@@ -120,6 +120,14 @@ async def test_the_result_arrives_once_and_complete(name: str, cuts: list[int], 
         assert len(set(proxy.resumptions)) >= (0 if cuts == [scenario.events] else 1)
 
 
+async def test_a_question_that_is_answered_while_the_stream_is_down(example: str) -> None:
+    ada = Ada("decline")
+    async with cutting(example, [2], answers_first=True, handlers=ada.handlers()) as (proxy, client):
+        result = await client.call_tool("collect-user-info", {"infoType": "contact"})
+        assert "User declined" in result.text
+        assert len(ada.asked) == proxy.cut == len(proxy.resumptions) == 1
+
+
 async def test_a_stream_without_any_event_cannot_be_taken_up(example: str) -> None:
     async with cutting(example, [0]) as (proxy, client):
         with pytest.raises(TransportError):
