@@ -1,10 +1,12 @@
 """MCP over HTTP, on asyncio and trio alike: connect to a server, and give each request the headers of its own user.
 
-Start at :func:`connect`.  The protocol itself is in :mod:`mcpcore`; this package moves its bytes.
+Start at :func:`connect`, or at :func:`transports.stdio.connect` for a server that is a program to be started.  The
+protocol itself is in :mod:`mcpcore`; this package moves its bytes.
 """
 
 import logging
 
+from .channel import Channel, connect_channel, memory_pair
 from .client import Client, connect
 from .config import ServerConfig
 from .driver import ProgressTimeout
@@ -20,6 +22,7 @@ from .verbs import BoundClient
 __all__ = [
     "BoundClient",
     "CallTrace",
+    "Channel",
     "Client",
     "Engine",
     "ExchangeSummary",
@@ -32,8 +35,10 @@ __all__ = [
     "Subscription",
     "Tracing",
     "connect",
+    "connect_channel",
     "expand",
     "forwardable_headers",
+    "memory_pair",
     "open_run",
 ]
 

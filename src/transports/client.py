@@ -4,7 +4,8 @@
 is one operation, driven in the caller's task.
 
 A client of Streamable HTTP alone has no task of its own: open it in one task, use it from many, close it from another.
-One that may speak HTTP+SSE has a task for each event stream, so it must be left by the task that entered it.
+One that may speak HTTP+SSE has a task for each event stream, and one over a channel has some for that; so they must be
+left by the task that entered them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import anyio
 from mcpcore import CallContext, ConfigurationError, Limits, LocalProtocolError
 
 from .config import core_client, server_config
-from .driver import Driver, Readers
+from .driver import Driver
+from .readers import Readers
 from .side_by_side import side_by_side
 from .verbs import Hub, Verbs
 
@@ -87,7 +89,7 @@ class Client(Verbs):
     ) -> None:
         if self._tasks is not None and anyio.get_current_task().id != self._owner:
             raise LocalProtocolError(
-                "a client that may speak HTTP+SSE must be left by the task that entered it",
+                "a client that may speak HTTP+SSE, or over a channel, must be left by the task that entered it",
                 server=self._hub.core.server,
             )
         self._hub.is_open = False
@@ -229,7 +231,7 @@ def connect(
         client_info=client_info,
         handlers=handlers,
         extensions=extensions,
-        output_validator=_schema_checkers() if validate_output else None,
+        output_validator=schema_checkers() if validate_output else None,
         trace=None if tracing is None else tracing.context,
         digest_key=digest_key,
         opaque_identity=chosen.carries_identity,
@@ -242,7 +244,7 @@ def connect(
     return Client(hub, owns_engine=owned, reads_streams=config.type != "http")
 
 
-def _schema_checkers() -> OutputValidator:
+def schema_checkers() -> OutputValidator:
     """What makes checkers of output schemas.  The library that does is imported here, not before."""
     from .validation import schema_checkers
 

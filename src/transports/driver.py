@@ -4,20 +4,18 @@ One loop serves every engine and both event loops, because all that differs betw
 :class:`~transports.engines.base.Engine` and all that differs between event loops behind anyio.
 
 Everything happens in the caller's task: a resolver sees the caller's context variables, and the caller's cancellation
-and deadlines apply at every step.  The one exception is the reader of an HTTP+SSE stream, which only moves bytes, and
-runs in the task group of the client that it belongs to.
+and deadlines apply at every step.  The one exception is what moves the bytes of an HTTP+SSE stream or a channel; see
+:mod:`transports.readers`.
 """
 
 from __future__ import annotations
 
 import logging
-from contextvars import Context
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
 from mcpcore import (
@@ -27,11 +25,13 @@ from mcpcore import (
     EndResponse,
     LocalProtocolError,
     McpError,
+    NotSentError,
+    OpenChannel,
     Progress,
     ReceiveData,
     ResolveHeaders,
+    SendMessage,
     SendRequest,
-    Signal,
     Spawn,
     StartReader,
     StoreDelete,
@@ -43,55 +43,21 @@ from mcpcore import (
 
 from .company import Company
 from .observer import ExchangeSummary
+from .readers import close, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from mcpcore import Command, EventStream, Limits, Operation
+    from mcpcore import Command, DuplexChannel, EventStream, Limits, Operation
 
+    from .channel import Channel
     from .engines.base import Engine, Response
+    from .readers import Readers
     from .stores.sealed import SealedStore
 
 T = TypeVar("T")
 
 _log = logging.getLogger("transports")
-
-
-@define
-class Readers:
-    """Where the readers of event streams run.
-
-    A reader ends when its stream does, and by nothing else: when a scope around the client is cancelled, the calls in
-    it are to end by that, and not by streams that vanish under them.
-
-    :ivar context: the context variables that they see: their owner's, never those of the call that opened a stream.
-    """
-
-    tasks: TaskGroup
-    context: Context
-    _streams: set[EventStream] = field(factory=set["EventStream"], init=False)
-
-    def start(self, stream: EventStream, response: Response) -> None:
-        """Read ``stream`` from now on."""
-        self._streams.add(stream)
-        self.context.run(self.tasks.start_soon, self._read, stream, response)
-
-    def close(self) -> None:
-        """End every stream; what still waits on one fails."""
-        for stream in list(self._streams):
-            stream.close()
-
-    async def _read(self, stream: EventStream, response: Response) -> None:
-        """Move the bytes of one event stream, until it ends or nobody needs it."""
-        with anyio.CancelScope(shield=True):
-            try:
-                with anyio.CancelScope() as scope:
-                    stream.closed.subscribe(scope.cancel)
-                    await _move(stream, response)
-            finally:
-                stream.close()
-                self._streams.discard(stream)
-                await close(response)
 
 
 @frozen
@@ -140,13 +106,15 @@ class Driver:
 
     :ivar on_exchange: is told of each request, after its head has arrived or it has failed.
     :ivar store: what is shared with other processes, or None if nothing is.
-    :ivar readers: where event streams are read, or None where there are none.
+    :ivar open_channel: opens the channel to the server, if there is one instead of HTTP.
+    :ivar readers: where event streams, and the channel, are read, or None where there are none.
     """
 
     engine: Engine
     limits: Limits
     on_exchange: Callable[[ExchangeSummary], None] | None = None
     store: SealedStore | None = None
+    open_channel: Callable[[], Awaitable[Channel]] | None = None
     readers: Readers | None = field(default=None, init=False)
 
     async def run(self, operation: Operation[T], timeout: float | ProgressTimeout | None = None) -> T:
@@ -204,6 +172,8 @@ class Driver:
             case StartReader(stream=stream):
                 self._start_reader(stream, responses.pop())
                 operation.reader_started()
+            case OpenChannel() | SendMessage():
+                await self._use_channel(operation, command)
             case StoreGet() | StorePut() | StoreDelete():
                 await self._ask_store(operation, command)
 
@@ -221,6 +191,48 @@ class Driver:
         if self.readers is None:
             raise LocalProtocolError("the client was closed while it opened an event stream")
         self.readers.start(stream, response)
+
+    async def _use_channel(self, operation: Operation[Any], command: OpenChannel | SendMessage) -> None:
+        if isinstance(command, OpenChannel):
+            await self._open_channel(operation, command.channel)
+        else:
+            await self._send_message(operation, command)
+
+    async def _open_channel(self, operation: Operation[Any], stream: DuplexChannel) -> None:
+        assert self.open_channel is not None
+        try:
+            channel = await self.open_channel()
+        except McpError as error:
+            operation.request_failed(error)
+            return
+        except Exception as error:
+            failure = TransportError("the channel could not be opened")
+            failure.__cause__ = error
+            operation.request_failed(failure)
+            return
+        if self.readers is None:
+            await close(channel)
+            operation.request_failed(LocalProtocolError("the client was closed while it opened the channel"))
+            return
+        self.readers.carry(stream, channel)
+        operation.channel_opened()
+
+    async def _send_message(self, operation: Operation[Any], command: SendMessage) -> None:
+        carrier = self.readers.carrier_of(command.channel) if self.readers is not None else None
+        if carrier is None:
+            operation.request_failed(TransportError("the channel has ended"))
+            return
+        letter = carrier.post(command.data)
+        try:
+            await letter.sent()
+        except McpError as error:
+            operation.request_failed(error)
+        except BaseException:
+            if carrier.take_back(letter):
+                operation.request_failed(NotSentError("the call was given up before its message was begun"))
+            raise
+        else:
+            operation.message_sent()
 
     async def _ask_store(self, operation: Operation[Any], command: StoreGet | StorePut | StoreDelete) -> None:
         assert self.store is not None
@@ -358,37 +370,3 @@ class Drive(Generic[T]):
         """Give up the responses that are still open."""
         while self._responses:
             await close(self._responses.pop())
-
-
-async def close(response: Response) -> None:
-    """Give a response up, also in a scope that is cancelled; that it can't be closed is nothing to fail for."""
-    with anyio.CancelScope(shield=True):
-        try:
-            await response.aclose()
-        except Exception:
-            _log.exception("a response could not be closed")
-
-
-async def wait_for(signal: Signal) -> None:
-    """Wait until ``signal`` is raised."""
-    event = anyio.Event()
-    signal.subscribe(event.set)
-    try:
-        await event.wait()
-    finally:
-        signal.unsubscribe(event.set)
-
-
-async def _move(stream: EventStream, response: Response) -> None:
-    try:
-        while data := await response.receive():
-            stream.receive_data(data)
-            while (room := stream.room) is not None:
-                await wait_for(room)
-        stream.receive_end()
-    except McpError as error:
-        stream.request_failed(error)
-    except Exception as error:
-        failure = TransportError("the event stream could not be read")
-        failure.__cause__ = error
-        stream.request_failed(failure)
