@@ -12,8 +12,10 @@ docs:
 	$(RUN) run python -m pytest tests/test_docs.py
 bench:
 	$(RUN) run python -m tests.bench
+# On both event loops, or on one: LOOPS=asyncio.
+conformance: LOOPS ?= asyncio trio
 conformance:
-	$(RUN) run python -m pytest tests/conformance
+	CONFORMANCE_LOOPS="$(LOOPS)" $(RUN) run python -m pytest tests/conformance
 # Steps by chance through tests/model; the same SEED takes the same ones.
 walk: N ?= 100000
 walk: SEED ?= 1

@@ -16,10 +16,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+import anyio
+
 import transports
+from mcpcore import (
+    CallContext,
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitRequest,
+    ElicitResult,
+    Handlers,
+    Root,
+    TextContent,
+)
 from transports.loops import run
 
 Scenario = Callable[[transports.Client], Awaitable[None]]
@@ -46,17 +58,43 @@ async def call_as_told(client: transports.Client) -> None:
 async def use_everything(client: transports.Client) -> None:
     """Call each tool, read each resource and get each prompt."""
     await call_tools(client)
-    for resource in (await client.request("resources/list"))["resources"]:
-        await client.request("resources/read", {"uri": resource["uri"]})
-    for prompt in (await client.request("prompts/list"))["prompts"]:
-        await client.request("prompts/get", {"name": prompt["name"]})
+    for resource in await client.list_resources():
+        await client.read_resource(resource.uri)
+    for prompt in await client.list_prompts():
+        await client.get_prompt(prompt.name)
+
+
+async def call_tools_and_listen(client: transports.Client) -> None:
+    """Call each tool, and answer what the server asks meanwhile, on whatever stream it asks."""
+    async with client.listen() as events, anyio.create_task_group() as tasks:
+        tasks.start_soon(heed, events)
+        await call_tools(client)
+        tasks.cancel_scope.cancel()
+
+
+async def heed(events: AsyncIterator[object]) -> None:
+    """Take what a server tells, for as long as somebody listens."""
+    async for _ in events:
+        pass
+
+
+async def show_schemas(client: transports.Client) -> None:
+    """Show a tool of the server's, which takes a schema, the schemas of the others."""
+    tools = {tool.name: tool for tool in await client.list_tools()}
+    echo = tools.pop("json_schema_echo")
+    for tool in tools.values():
+        await client.call_tool(echo.name, {"schema": tool.input_schema})
 
 
 SCENARIOS: Mapping[str, Scenario] = {
     "tools_call": call_tools,
+    "elicitation-sep1034-client-defaults": call_tools_and_listen,
+    "sse-retry": call_tools,
+    "sep-2322-client-request-state": call_tools,
     "http-standard-headers": use_everything,
     "http-custom-headers": call_as_told,
     "http-invalid-tool-headers": call_tools,
+    "json-schema-2020-12-preservation": show_schemas,
 }
 
 EXAMPLES: Mapping[str, Any] = {
@@ -74,10 +112,24 @@ def arguments_for(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: EXAMPLES.get(declared.get("type")) for name, declared in schema.get("properties", {}).items()}
 
 
+def say_yes(request: ElicitRequest, context: CallContext) -> ElicitResult:
+    """Submit a form as a person does who changes nothing in it, and has to tick its boxes."""
+    boxes = {name for name, field in request.requested_schema["properties"].items() if field.get("type") == "boolean"}
+    return ElicitResult.accept({**dict.fromkeys(boxes, True), **request.defaults()})
+
+
+def speak(request: CreateMessageRequest, context: CallContext) -> CreateMessageResult:
+    """What a model of few words says."""
+    return CreateMessageResult("assistant", TextContent("yes"), "model")
+
+
+HANDLERS = Handlers(elicit=say_yes, sample=speak, roots=[Root("file:///srv")])
+
+
 async def main() -> None:
     """Do what the scenario asks for, with one client."""
     scenario = SCENARIOS.get(os.environ.get("MCP_CONFORMANCE_SCENARIO", ""), list_tools)
-    async with transports.connect(sys.argv[-1]) as client:
+    async with transports.connect(sys.argv[-1], handlers=HANDLERS) as client:
         await scenario(client)
 
 

@@ -60,6 +60,14 @@ class Referee:
     node: Path
     program: Path
 
+    def required(self, version: str) -> list[str]:
+        """The scenarios for clients that a revision requires."""
+        program = [self.node, self.program, "list", "--client", "--requirements", version]
+        listed = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
+        _, _, of_clients = listed.partition("Client scenarios")
+        lines = of_clients.partition("\n\n")[0].splitlines()
+        return [line.strip().removeprefix("- ") for line in lines[1:]]
+
     def run(self, scenario: str, version: str, loop: str, scratch: Path) -> Verdict:
         """Let the client play one scenario, at one revision, on one event loop.
 

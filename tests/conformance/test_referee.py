@@ -1,12 +1,14 @@
 """The official referee judges the client: each scenario at its revision, on both event loops.
 
-Run by ``make conformance``.  Where the referee can't be installed this is skipped; in continuous integration (``CI`` in
-the environment) it fails, because there a skipped judgement would look like a good one.
+Run by ``make conformance``, or ``make conformance LOOPS=trio`` for one of them.  Where the referee can't be installed this
+is skipped; in continuous integration (``CI`` in the environment) it fails, because there a skipped judgement would look
+like a good one.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from pathlib import Path
 
@@ -17,12 +19,21 @@ from support.node import ROOT
 SCENARIOS = [
     ("2025-11-25", "initialize"),
     ("2025-11-25", "tools_call"),
+    ("2025-11-25", "elicitation-sep1034-client-defaults"),
+    ("2025-11-25", "sse-retry"),
+    ("2025-11-25", "json-schema-2020-12-preservation"),
     ("2026-07-28", "tools_call"),
     ("2026-07-28", "request-metadata"),
+    ("2026-07-28", "sep-2322-client-request-state"),
     ("2026-07-28", "http-standard-headers"),
     ("2026-07-28", "http-custom-headers"),
     ("2026-07-28", "http-invalid-tool-headers"),
+    ("2026-07-28", "json-schema-ref-no-deref"),
+    ("2026-07-28", "json-schema-2020-12-preservation"),
 ]
+LOOPS = os.environ.get("CONFORMANCE_LOOPS", "asyncio trio").split()
+# The referee holds each message against the schema only where its server is the one that all scenarios may share.
+HELD_AGAINST_SCHEMA = {"tools_call", "json-schema-2020-12-preservation"}
 LINES = [line.partition("#")[0].strip() for line in (HERE / "expected-failures.yml").read_text().splitlines()]
 EXPECTED = [line.removeprefix("- ") for line in LINES if line.startswith("- ")]
 
@@ -34,7 +45,7 @@ def referee() -> Referee:
     return find_referee()
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(("version", "scenario"), SCENARIOS)
 def test_scenario(referee: Referee, scenario: str, version: str, loop: str, tmp_path: Path) -> None:
     verdict = referee.run(scenario, version, loop, tmp_path)
@@ -46,6 +57,14 @@ def test_scenario(referee: Referee, scenario: str, version: str, loop: str, tmp_
     assert verdict.failed == expected, verdict.transcript
     assert verdict.passed or expected, verdict.transcript
     assert not verdict.client_errors
+    assert (scenario in HELD_AGAINST_SCHEMA) == ("wire-schema-valid" in verdict.judged)
+
+
+@pytest.mark.parametrize("version", sorted({version for version, _ in SCENARIOS}))
+def test_every_scenario_that_a_revision_requires_is_run(referee: Referee, version: str) -> None:
+    required = {scenario for scenario in referee.required(version) if not scenario.startswith("auth/")}
+    assert required
+    assert required <= {scenario for revision, scenario in SCENARIOS if revision == version}
 
 
 def test_expected_failures_are_of_scenarios_that_are_run() -> None:
@@ -57,7 +76,7 @@ def test_the_client_is_made_of_the_library_alone() -> None:
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     packages = {name.partition(".")[0] for name in imported}
-    assert packages - sys.stdlib_module_names <= {"mcpcore", "transports"}
+    assert packages - sys.stdlib_module_names <= {"anyio", "mcpcore", "transports"}
     assert "importlib" not in packages
 
 
