@@ -237,6 +237,18 @@ async def test_a_handler_that_refuses(setting: Setting, origin: str) -> None:
 
 
 @by_setting
+async def test_a_handler_that_fails(setting: Setting, origin: str) -> None:
+    def fail(request: ElicitRequest, context: CallContext) -> ElicitResult:
+        raise ZeroDivisionError
+
+    async with reached(origin, setting, handlers=Handlers(elicit=fail)) as client:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await client.call_tool("book")
+        assert (await client.call_tool("count", {"to": 1})).text == "done"
+
+
+@by_setting
 async def test_a_person_who_takes_too_long(setting: Setting, origin: str) -> None:
     async def think(request: ElicitRequest, context: CallContext) -> ElicitResult:
         await anyio.sleep_forever()
