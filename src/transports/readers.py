@@ -73,7 +73,7 @@ class Readers:
 
     def start(self, stream: EventStream, response: Response) -> None:
         """Read ``stream`` from now on."""
-        self._begin(stream, response, lambda: _read(stream, response))
+        self._begin(stream, response, lambda: _read("event stream", stream, response))
 
     def carry(self, stream: DuplexChannel, channel: Channel) -> None:
         """Read and write ``channel`` from now on."""
@@ -172,7 +172,7 @@ class Carrier:
         """Read and write, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write)
-            await _read(self.stream, self._channel, self._wake_writer)
+            await _read("channel", self.stream, self._channel, self._wake_writer)
 
     def _wake_writer(self) -> None:
         self._arrival.set()
@@ -207,7 +207,10 @@ def _do_nothing() -> None:
 
 
 async def _read(
-    stream: EventStream | DuplexChannel, source: Response | Channel, after_each: Callable[[], None] = _do_nothing
+    name: str,
+    stream: EventStream | DuplexChannel,
+    source: Response | Channel,
+    after_each: Callable[[], None] = _do_nothing,
 ) -> None:
     """Read a stream to its end, and no faster than what it brings is handled."""
     try:
@@ -218,7 +221,7 @@ async def _read(
                 await wait_for(room)
         stream.receive_end()
     except Exception as error:
-        stream.request_failed(_failure(error, "the stream could not be read"))
+        stream.request_failed(_failure(error, f"the {name} could not be read"))
 
 
 def _failure(error: Exception, otherwise: str) -> McpError:
