@@ -22,7 +22,7 @@ from support.processes import starting
 import transports
 from mcpcore import Limits, ListChanged, Progress, ResourceUpdated, StreamEvent, TransportError
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # What is to be installed may take its time, once.
 
 LIMITS = Limits(resume_delay=0.01)
 
