@@ -272,7 +272,7 @@ def test_a_client_can_be_used_without_a_context() -> None:
     assert driver.run(client.call_tool("search")).text == "found"
     assert driver.run(client.ping()) is None
     assert driver.run(client.request("tools/list"))["tools"]
-    assert driver.run(client.open()).capabilities == {}
+    assert driver.run(client.open()).capabilities.raw == {}
     assert client.server == URL
     assert client.close() == []
 

@@ -202,7 +202,7 @@ def test_open(era: str) -> None:
     world = ERAS[era]()
     discovery = world.run(world.client.open())
     expected = {"tools": {}} if era == "modern" else {}
-    assert discovery.capabilities == expected
+    assert discovery.capabilities.raw == expected
     before = len(world.sent)
     assert world.run(world.client.open()) == discovery
     assert len(world.sent) == before + (era == "modern")

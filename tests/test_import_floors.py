@@ -219,6 +219,7 @@ LAYERS = (
         "types.capabilities",
         "types.completion",
         "types.content",
+        "types.discovery",
         "types.elicitation",
         "types.implementation",
         "types.logging",

@@ -479,7 +479,7 @@ def test_only_the_verdict_crosses_from_one_identity_to_another() -> None:
     client = Client(URL, get_headers=as_user, clock=lambda: 0.0, share_public=True)
     for context, expected in ((ALICE, "alice"), (BOB, "bob"), (ALICE, "alice")):
         discovery = server.driver.run(client.open(context=context))
-        assert (discovery.instructions, discovery.capabilities) == (f"for {expected}", {expected: {}})
+        assert (discovery.instructions, discovery.capabilities.raw) == (f"for {expected}", {expected: {}})
     assert [headers_of(request)["x-user"] for request in server.sent] == ["alice", "bob"]
 
 

@@ -15,6 +15,7 @@ from mcpcore import (
     Client,
     EndResponse,
     HttpStatusError,
+    Implementation,
     LocalProtocolError,
     Progress,
     ReceiveData,
@@ -235,8 +236,8 @@ def test_discovery_is_kept_for_whom_it_was_told_to() -> None:
     world = world_of(server, get_headers=lambda context: {"X-User": context.principal or "nobody"}, clock=lambda: 0.0)
     discovery = world.run(world.client.open(context=ALICE))
     assert discovery.instructions == "for alice"
-    assert discovery.capabilities == {"tools": {}}
-    assert discovery.server_info == {"name": "s", "version": "1"}
+    assert discovery.capabilities.raw == {"tools": {}}
+    assert discovery.server_info == Implementation("s", "1")
     assert world.run(world.client.open(context=ALICE)) == discovery
     assert len(world.sent) == 1
     assert world.run(world.client.open(context=BOB)).instructions == "for bob"
@@ -251,7 +252,7 @@ def test_discovery_is_kept_for_whom_it_was_told_to() -> None:
 def test_a_discovery_of_odd_shape(told: dict[str, Any]) -> None:
     world = modern(lambda request: result_reply(request, told))
     discovery = world.run(world.client.open())
-    assert (discovery.capabilities, discovery.server_info, discovery.instructions) == ({}, None, None)
+    assert (discovery.capabilities.raw, discovery.server_info, discovery.instructions) == ({}, None, None)
 
 
 def test_opening_a_pinned_server_that_refuses() -> None:

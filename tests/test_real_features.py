@@ -80,10 +80,10 @@ async def test_what_a_server_says_of_itself(setting: Setting, origin: str) -> No
     async with reached(origin, setting) as client:
         discovery = await client.open()
         assert discovery.server_info is not None
-        assert (discovery.server_info["name"], discovery.server_info["title"]) == ("features", "Features")
-        assert discovery.server_info["icons"][0]["sizes"] == ["48x48"]
+        assert (discovery.server_info.name, discovery.server_info.title) == ("features", "Features")
+        assert discovery.server_info.raw["icons"][0]["sizes"] == ["48x48"]
         assert discovery.instructions == "For tests."
-        assert {"tools", "prompts", "resources", "completions"} <= set(discovery.capabilities)
+        assert {"tools", "prompts", "resources", "completions"} <= set(discovery.capabilities.raw)
 
 
 @by_setting

@@ -176,7 +176,7 @@ async def test_what_tools_return(name: str, origins: dict[str, str]) -> None:
         alice = server.client.bind(ALICE)
         discovery = await alice.open()
         assert discovery.server_info is not None
-        assert discovery.server_info["name"] == server.setting.module
+        assert discovery.server_info.name == server.setting.module
         assert discovery.instructions == "For tests."
         tools = {tool.name: tool for tool in await alice.list_tools()}
         assert list(tools) == ["echo_headers", "add", "fail", "count", "hang"]

@@ -18,6 +18,7 @@ from mcpcore import (
     EndResponse,
     HeaderResolverError,
     HttpStatusError,
+    Implementation,
     LimitExceeded,
     Limits,
     ReceiveData,
@@ -141,12 +142,12 @@ def test_what_the_server_told() -> None:
     world = pinned(lambda r: result_reply(r, told) if r.rpc_method == "initialize" else HandshakeServer()(r))
     world.server = lambda r: result_reply(r, told) if r.rpc_method == "initialize" else Reply(202)
     discovery = world.run(world.client.open())
-    assert discovery.capabilities == {"tools": {}}
-    assert discovery.server_info == {"name": "s", "version": "1"}
+    assert discovery.capabilities.raw == {"tools": {}}
+    assert discovery.server_info == Implementation("s", "1")
     assert discovery.instructions == "Be nice."
     again = world.run(world.client.open())
     assert again == discovery
-    assert again.capabilities is not discovery.capabilities  # what one caller does to it, no other sees
+    assert again.capabilities.raw is not discovery.capabilities.raw  # what one caller does to it, no other sees
     assert world.methods() == ["initialize", "notifications/initialized"]
 
 

@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from mcpcore.rules.output_schemas import Mismatch, OutputChecker, OutputValidator
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.signals import Signal
-    from mcpcore.state.partitions import Discovery
     from mcpcore.statistics import Statistics
     from mcpcore.tasks import TASKS
     from mcpcore.types.annotations import Annotations, Icon
@@ -86,6 +85,7 @@ if TYPE_CHECKING:
         UnknownContent,
         read_content,
     )
+    from mcpcore.types.discovery import Discovery
     from mcpcore.types.elicitation import ElicitRequest, ElicitResult, ElicitUrlRequest
     from mcpcore.types.implementation import Implementation
     from mcpcore.types.logging import LogLevel, LogMessage
@@ -311,7 +311,7 @@ _MODULES = {
     "rules.output_schemas": ("Mismatch", "OutputChecker", "OutputValidator"),
     "rules.trace_context": ("TraceHook",),
     "signals": ("Signal",),
-    "state.partitions": ("Discovery",),
+    "types.discovery": ("Discovery",),
     "tasks": ("TASKS",),
     "statistics": ("Statistics",),
     "types.annotations": (

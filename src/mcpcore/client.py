@@ -29,7 +29,7 @@ from mcpcore.rules.pipeline import HeaderPipeline
 from mcpcore.rules.revisions import HANDSHAKE, Era, revision_named
 from mcpcore.state.call import Call
 from mcpcore.state.client_state import Caching, ClientState, Redirects, Transport, Verdict
-from mcpcore.state.partitions import Discovery, Partitions
+from mcpcore.state.partitions import Partitions
 from mcpcore.state.places import Places
 from mcpcore.types.subscriptions import SubscriptionFilter
 from mcpcore.types.wire import WireObject
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.statistics import Statistics
     from mcpcore.types.completion import CompleteResult, PromptReference, ResourceTemplateReference
+    from mcpcore.types.discovery import Discovery
     from mcpcore.types.logging import LogLevel
     from mcpcore.types.progress import Progress
     from mcpcore.types.prompts import GetPromptResult, Prompt

@@ -27,7 +27,7 @@ from mcpcore.rules.metadata import (
 from mcpcore.rules.parameter_headers import mirrored_arguments
 from mcpcore.rules.revisions import MODERN, Era, Revision, newest
 from mcpcore.rules.trace_context import trace_in
-from mcpcore.state.partitions import Discovery
+from mcpcore.types.discovery import Discovery
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -28,7 +28,7 @@ from mcpcore.rules.revisions import REVISIONS, Era, Revision
 from mcpcore.rules.trace_context import trace_in
 from mcpcore.rules.transitions import SESSION, SessionEvent, SessionState, advance
 from mcpcore.state.flights import fly
-from mcpcore.state.partitions import Discovery
+from mcpcore.types.discovery import Discovery
 
 if TYPE_CHECKING:
     from mcpcore.commands import Flow

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
     from mcpcore.state.client_state import ClientState
-    from mcpcore.state.partitions import Discovery, Partition
+    from mcpcore.state.partitions import Partition
     from mcpcore.state.response_cache import Asked
+    from mcpcore.types.discovery import Discovery
     from mcpcore.types.logging import LogLevel
     from mcpcore.types.progress import Progress
 

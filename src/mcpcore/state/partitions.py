@@ -22,11 +22,10 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from mcpcore.codecs.shapes import as_object, as_text
 from mcpcore.rules.output_schemas import OutputSchemas
 from mcpcore.rules.parameter_headers import MirroredTools
 from mcpcore.signals import Signal
@@ -41,29 +40,6 @@ if TYPE_CHECKING:
     from mcpcore.machines.session import Session
     from mcpcore.rules.digests import Digester
     from mcpcore.types.logging import LogLevel
-
-
-@frozen
-class Discovery:
-    """What a server told about itself, on behalf of one identity; each caller has one of its own.
-
-    :ivar capabilities: what it offers, as received.
-    :ivar server_info: its name and version, for people to read, or None.
-    :ivar instructions: how to use it, for a model to read, or None.
-    """
-
-    capabilities: dict[str, Any] = field(repr=False)
-    server_info: dict[str, Any] | None
-    instructions: str | None = field(repr=False)
-
-    @classmethod
-    def from_json(cls, result: dict[str, Any], server_info: object) -> Discovery:
-        """Read the result of ``initialize`` or ``server/discover``; what has the wrong shape is missing."""
-        return cls(
-            as_object(result.get("capabilities")) or {},
-            as_object(server_info),
-            as_text(result.get("instructions")),
-        )
 
 
 @define(eq=False)

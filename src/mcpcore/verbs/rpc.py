@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.state.call import Call
     from mcpcore.state.client_state import Verdict
-    from mcpcore.state.partitions import Discovery
+    from mcpcore.types.discovery import Discovery
     from mcpcore.verbs.cached_requests import Answer
 
     T = TypeVar("T")
@@ -71,7 +71,7 @@ def require(call: Call, capability: str, detail: str | None = None) -> Flow[None
     """
     if (yield from negotiate(call)).is_modern:
         return  # Its discovery is a request of its own, and optional; a server of that era says no by an error.
-    offered = as_object((yield from open_(call)).capabilities.get(capability))
+    offered = as_object((yield from open_(call)).capabilities.raw.get(capability))
     if offered is None or (detail is not None and not offered.get(detail)):
         what = capability if detail is None else f"{capability}.{detail}"
         raise LocalProtocolError(f"the server did not declare the capability {what}")
