@@ -1,8 +1,8 @@
 """The official referee judges the client: each scenario at its revision, on both event loops.
 
-Run by ``make conformance``, or ``make conformance LOOPS=trio`` for one of them.  Where the referee can't be installed this
-is skipped; in continuous integration (``CI`` in the environment) it fails, because there a skipped judgement would look
-like a good one.
+Run by ``make conformance``, or ``make conformance LOOPS=trio`` for one of them.  Where the referee cannot be installed
+this is skipped; in continuous integration (``CI`` in the environment) it fails, because there a skipped judgement would
+look like a good one.
 """
 
 from __future__ import annotations
