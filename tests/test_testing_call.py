@@ -14,7 +14,9 @@ from test_testing_schema import SPEC, check
 from mcpcore.errors import RpcError
 from transports.testing import Call, Progress, RawResult, ReceivedRequest, Server
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("carrier", CARRIERS)]
+pytestmark = pytest.mark.anyio
+everywhere = pytest.mark.parametrize("carrier", CARRIERS)
+in_memory = pytest.mark.parametrize("carrier", ["memory"])
 
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 QUESTION = {"role": "user", "content": {"type": "text", "text": "What is the capital of France?"}}
@@ -70,6 +72,7 @@ ASKED = ["sampling/createMessage", "roots/list", "sampling/createMessage", "root
 
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2025-06-18"])
+@everywhere
 async def test_in_the_handshake_era_the_client_is_asked_on_the_calls_own_stream(carrier: str, revision: str) -> None:
     said: list[Any] = []
     async with reach(Server([interview]), carrier) as peer:
@@ -89,6 +92,7 @@ async def test_in_the_handshake_era_the_client_is_asked_on_the_calls_own_stream(
     check_all(revision, said)
 
 
+@everywhere
 async def test_over_http_sse_the_client_is_asked_on_the_session_s_stream(carrier: str) -> None:
     async def model(arguments: dict[str, Any], request: ReceivedRequest, call: Call) -> Any:
         await call.progress(1)
@@ -126,6 +130,7 @@ def interview_params(**meta: Any) -> dict[str, Any]:
     return {"name": "interview", "_meta": {"io.modelcontextprotocol/clientCapabilities": EVERYTHING, **meta}}
 
 
+@everywhere
 async def test_in_the_modern_era_a_question_is_a_result_and_the_tool_runs_again(carrier: str) -> None:
     meta = {**TOKEN, "io.modelcontextprotocol/logLevel": "warning"}
     async with reach(Server([interview]), carrier) as peer:
@@ -140,6 +145,7 @@ async def test_in_the_modern_era_a_question_is_a_result_and_the_tool_runs_again(
     check_all("2026-07-28", said)
 
 
+@in_memory
 async def test_a_retry_brings_the_state_back_as_it_was(carrier: str) -> None:
     server = Server([interview])
     async with reach(server, carrier) as peer:
@@ -163,6 +169,7 @@ async def test_a_retry_brings_the_state_back_as_it_was(carrier: str) -> None:
     assert again["requestState"] != first["requestState"]
 
 
+@in_memory
 async def test_a_tool_may_put_its_rounds_together_by_itself(carrier: str) -> None:
     server = Server()
 
@@ -187,6 +194,7 @@ async def test_a_tool_may_put_its_rounds_together_by_itself(carrier: str) -> Non
     assert third.json["result"]["content"][0]["text"] == "done"
 
 
+@in_memory
 async def test_only_what_the_client_declared_may_be_asked(carrier: str) -> None:
     async with reach(Server([interview]), carrier) as peer:
         modern = await peer.modern("tools/call", {"name": "interview"})
@@ -204,6 +212,7 @@ async def test_only_what_the_client_declared_may_be_asked(carrier: str) -> None:
         check("2026-07-28", "MissingRequiredClientCapabilityError", modern.json)
 
 
+@everywhere
 async def test_a_tool_may_end_without_a_result(carrier: str) -> None:
     async def silent(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
         yield Progress(1)
@@ -213,6 +222,7 @@ async def test_a_tool_may_end_without_a_result(carrier: str) -> None:
     assert methods(reply.events) == ["notifications/progress"]
 
 
+@in_memory
 async def test_only_three_methods_may_ask_in_the_modern_era(carrier: str) -> None:
     server = Server()
 
@@ -226,6 +236,7 @@ async def test_only_three_methods_may_ask_in_the_modern_era(carrier: str) -> Non
     assert "must not ask" in reply.json["error"]["message"]
 
 
+@everywhere
 async def test_a_client_may_refuse_with_an_error(carrier: str) -> None:
     server = Server()
 
