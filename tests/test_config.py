@@ -26,7 +26,19 @@ URL = "https://mcp.example/mcp"
 SECRET = "s3cret-value"
 
 # What belongs to the one who connects, and not to a server.
-CONNECTS_OWN = {"http_client", "engine", "limits", "client_info", "digest_key", "store", "on_exchange"}
+CONNECTS_OWN = {
+    "http_client",
+    "engine",
+    "limits",
+    "client_info",
+    "handlers",
+    "extensions",
+    "validate_output",
+    "tracing",
+    "digest_key",
+    "store",
+    "on_exchange",
+}
 FOR_A_RUN = {"name", "requires_user", "required", "extra"}
 
 

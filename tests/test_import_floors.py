@@ -250,6 +250,7 @@ LAYERS = (
         "state.response_cache",
         "state.partitions",
         "state.client_state",
+        "state.options",
     },
     {
         "machines.exchange",

@@ -10,8 +10,6 @@ A client belongs to one event loop, or one thread; it is neither thread-safe nor
 from __future__ import annotations
 
 import logging
-import os
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 from mcpcore.context import CallContext
@@ -26,9 +24,20 @@ from mcpcore.rules.endpoint import Endpoint
 from mcpcore.rules.freshness import CacheMode
 from mcpcore.rules.metadata import rpc_name
 from mcpcore.rules.pipeline import HeaderPipeline
-from mcpcore.rules.revisions import HANDSHAKE, Era, revision_named
+from mcpcore.rules.revisions import revision_named
 from mcpcore.state.call import Call
-from mcpcore.state.client_state import Caching, ClientState, Redirects, Transport, Verdict
+from mcpcore.state.client_state import ClientState, Redirects, Transport
+from mcpcore.state.options import (
+    by_name,
+    caching_of,
+    checked_client_info,
+    checked_digest_key,
+    choice,
+    fixed_verdict,
+    no_jitter,
+    no_time,
+    resolvers_of,
+)
 from mcpcore.state.partitions import Partitions
 from mcpcore.state.places import Places
 from mcpcore.types.subscriptions import SubscriptionFilter
@@ -50,7 +59,6 @@ if TYPE_CHECKING:
     from mcpcore.extensions import Extension
     from mcpcore.machines.session import Session
     from mcpcore.rules.output_schemas import OutputValidator
-    from mcpcore.rules.revisions import Revision
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.statistics import Statistics
     from mcpcore.types.completion import CompleteResult, PromptReference, ResourceTemplateReference
@@ -67,11 +75,9 @@ if TYPE_CHECKING:
     RedirectPolicy = Literal["never", "same-origin"]
 
 T = TypeVar("T")
-OptionT = TypeVar("OptionT", bound=Enum)
 
 _log = logging.getLogger("mcpcore")
 _NOBODY = CallContext()
-_SHORTEST_DIGEST_KEY = 16
 _OWN_METHODS = frozenset({"initialize", "notifications/initialized", "notifications/cancelled"})
 
 
@@ -141,11 +147,11 @@ class Client:
     ) -> None:
         endpoint = Endpoint.parse(url)
         try:
-            transport, redirection = _choice(Transport, "type", type), _choice(Redirects, "redirects", redirects)
+            transport, redirection = choice(Transport, "type", type), choice(Redirects, "redirects", redirects)
             pinned = None if protocol_version is None else revision_named(protocol_version)
-            verdict, resolvers = _fixed_verdict(transport, pinned), _resolvers(get_headers)
-            known = _extensions(extensions)
-            caching = _caching(clock, default_ttl, share_public, shared_store)
+            verdict, resolvers = fixed_verdict(transport, pinned), resolvers_of(get_headers)
+            known = by_name(extensions)
+            caching = caching_of(clock, default_ttl, share_public, shared_store)
             if shared_store and digest_key is None:
                 raise ConfigurationError("a shared store needs a digest_key, the same in every client that shares it")
         except ConfigurationError as error:
@@ -167,15 +173,15 @@ class Client:
             pipeline=pipeline,
             limits=self.limits,
             redirects=redirection,
-            client_info=_client_info(client_info),
+            client_info=checked_client_info(client_info),
             handlers=handlers or Handlers(),
             extensions=known,
-            jitter=jitter or _no_jitter,
+            jitter=jitter or no_jitter,
             pinned=pinned,
             opaque_identity=opaque_identity,
             caching=caching,
             partitions=Partitions(
-                Digester(_digest_key(digest_key)), self.limits, clock or _no_time, pipeline.is_static
+                Digester(checked_digest_key(digest_key)), self.limits, clock or no_time, pipeline.is_static
             ),
             stream_places=Places(self.limits.streams),
             output_validator=output_validator,
@@ -210,8 +216,8 @@ class Client:
         endpoint = Endpoint.of_channel(name)
         try:
             pinned = None if protocol_version is None else revision_named(protocol_version)
-            caching, known = _caching(clock, default_ttl, share_public, False), _extensions(extensions)
-            info = _client_info(client_info)
+            caching, known = caching_of(clock, default_ttl, share_public, False), by_name(extensions)
+            info = checked_client_info(client_info)
         except ConfigurationError as error:
             raise error.located(name, "") from None
         client = cls.__new__(cls)
@@ -225,11 +231,11 @@ class Client:
             client_info=info,
             handlers=handlers or Handlers(),
             extensions=known,
-            jitter=_no_jitter,
+            jitter=no_jitter,
             pinned=pinned,
             opaque_identity=False,
             caching=caching,
-            partitions=Partitions(Digester(_digest_key(None)), bounds, clock or _no_time),
+            partitions=Partitions(Digester(checked_digest_key(None)), bounds, clock or no_time),
             stream_places=Places(bounds.streams),
             output_validator=output_validator,
             trace_hook=trace,
@@ -508,7 +514,7 @@ class Client:
 
     def _cache_mode(self, name: str) -> CacheMode:
         try:
-            return _choice(CacheMode, "cache", name)
+            return choice(CacheMode, "cache", name)
         except ConfigurationError as error:
             raise error.located(self.server, "") from None
 
@@ -519,39 +525,6 @@ class Client:
         if method in _OWN_METHODS:
             raise LocalProtocolError("the client sends this itself, when it is due", server=self.server, request=method)
         return method
-
-
-def _choice(options: type[OptionT], name: str, value: str) -> OptionT:
-    try:
-        return options(value)
-    except ValueError:
-        raise ConfigurationError(f"{name} must be one of {', '.join(o.value for o in options)}") from None
-
-
-def _resolvers(get_headers: Resolver | Sequence[Resolver] | None) -> tuple[Resolver, ...]:
-    if get_headers is None:
-        return ()
-    resolvers: tuple[Any, ...] = (get_headers,) if callable(get_headers) else tuple(get_headers)
-    if not all(callable(resolver) for resolver in resolvers):
-        raise ConfigurationError("get_headers must be a function, or several")
-    return resolvers
-
-
-def _client_info(info: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if info is None:
-        return {"name": "mcpcore", "version": __version__}
-    if not (isinstance(info.get("name"), str) and isinstance(info.get("version"), str)):
-        raise ConfigurationError("client_info has a name and a version, both of them strings")
-    return dict(info)
-
-
-def _extensions(extensions: Iterable[Extension]) -> Mapping[str, Extension]:
-    named = {extension.name: extension for extension in extensions}
-    for name in named:
-        prefix, _, rest = name.partition("/")
-        if not prefix or not rest:
-            raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
-    return named
 
 
 def _round(input_responses: Mapping[str, Any] | None, request_state: str | None) -> dict[str, Any]:
@@ -565,41 +538,3 @@ def _round(input_responses: Mapping[str, Any] | None, request_state: str | None)
     if request_state is not None:
         more["requestState"] = request_state
     return more
-
-
-def _no_jitter() -> float:
-    return 1.0
-
-
-def _no_time() -> float:
-    return 0.0
-
-
-def _caching(clock: Callable[[], float] | None, default_ttl: float, share_public: bool, shared_store: bool) -> Caching:
-    if not default_ttl >= 0:
-        raise ConfigurationError("default_ttl is a number of seconds, 0 or more")
-    return Caching(
-        is_on=clock is not None, default_ttl=default_ttl, share_public=share_public, shared_store=shared_store
-    )
-
-
-def _digest_key(key: bytes | None) -> bytes:
-    if key is None:
-        return os.urandom(32)
-    if len(key) < _SHORTEST_DIGEST_KEY:
-        raise ConfigurationError(f"digest_key must have at least {_SHORTEST_DIGEST_KEY} bytes")
-    return key
-
-
-def _fixed_verdict(transport: Transport, pinned: Revision | None) -> Verdict | None:
-    """The verdict that a user's configuration leaves no doubt about, or None.
-
-    :raises ConfigurationError: if it contradicts itself.
-    """
-    if transport is Transport.SSE:
-        if pinned is not None and pinned.era is Era.MODERN:
-            raise ConfigurationError(f"HTTP+SSE cannot carry revision {pinned.name}")
-        return Verdict(pinned or HANDSHAKE, http_sse=True)
-    if pinned is None or (transport is Transport.AUTO and pinned.era is Era.HANDSHAKE):
-        return None
-    return Verdict(pinned)
