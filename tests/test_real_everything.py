@@ -17,6 +17,7 @@ from support.npm_servers import starting_everything
 import transports
 from mcpcore import (
     CallContext,
+    Capability,
     ListChanged,
     Progress,
     PromptReference,
@@ -80,7 +81,7 @@ async def test_what_the_server_says_of_itself_and_which_tools_it_has(transport: 
         assert discovery.server_info is not None
         assert discovery.server_info.title == "Everything Reference Server"
         assert "Everything Server" in str(discovery.instructions)
-        assert discovery.capabilities.raw["resources"] == {"subscribe": True, "listChanged": True}
+        assert discovery.capabilities.resources == Capability(list_changed=True, subscribe=True)
         assert {tool.name for tool in await client.list_tools()} == PLAIN | TASKS
         await client.ping()
     async with reached(transport, origins, handlers=Ada().handlers()) as client:

@@ -19,6 +19,7 @@ import transports
 from mcpcore import (
     BY_HAND,
     CallContext,
+    Capability,
     DeadlineExceeded,
     ElicitRequest,
     ElicitResult,
@@ -81,9 +82,11 @@ async def test_what_a_server_says_of_itself(setting: Setting, origin: str) -> No
         discovery = await client.open()
         assert discovery.server_info is not None
         assert (discovery.server_info.name, discovery.server_info.title) == ("features", "Features")
-        assert discovery.server_info.raw["icons"][0]["sizes"] == ["48x48"]
+        assert [icon.sizes for icon in discovery.server_info.icons or ()] == [["48x48"]]
         assert discovery.instructions == "For tests."
-        assert {"tools", "prompts", "resources", "completions"} <= set(discovery.capabilities.raw)
+        offered = discovery.capabilities
+        assert None not in (offered.tools, offered.prompts, offered.resources, offered.completions)
+        assert offered.resources == Capability(list_changed=setting.is_modern, subscribe=True)
 
 
 @by_setting
