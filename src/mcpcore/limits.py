@@ -35,7 +35,10 @@ class Limits:
     input_rounds: int = 10
     """How often one request may be answered by a wish for input before its own answer."""
     resumptions: int = 10
-    """How often in a row, without anything new, a broken event stream is taken up."""
+    """How often in a row, without anything new, a broken event stream is taken up; for one who listens, how often in a
+    row it cannot be opened."""
+    event_id: int = 4 * 1024
+    """How many characters of an event's id are sent back to take up its stream; after a longer one that is not done."""
     resume_delay: float = 1.0
     """How many seconds pass before that, if the server has not said."""
     retry: float = 600.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 import anyio
 
-from mcpcore import Acknowledged, Complete, Emit, RemoteProtocolError
+from mcpcore import Acknowledged, Complete, Emit, LocalProtocolError, RemoteProtocolError
 
 from .company import Company
 from .driver import Drive
@@ -31,7 +31,7 @@ class Subscription:
 
     Entering it opens the stream, and returns when the server has acknowledged it.  Iterating over it gives each event;
     it ends when the server has ended the stream in order, and raises :class:`mcpcore.TransportError` if the stream was
-    dropped.  Leaving it ends the stream.
+    dropped.  Leaving it ends the stream, and so does a wait for an event that is cancelled or fails.
 
     :ivar acknowledged: what the server agreed to tell of.
     """
@@ -44,6 +44,7 @@ class Subscription:
         self._timeout = timeout
         self._company = Company(driver.run)
         self._is_over = False
+        self._is_waiting = False
 
     async def __aenter__(self) -> Self:
         await self._company.__aenter__()
@@ -73,8 +74,12 @@ class Subscription:
     async def __anext__(self) -> StreamEvent:
         if self._is_over:
             raise StopAsyncIteration
+        if self._is_waiting:
+            raise LocalProtocolError("a wait for an event was cancelled or failed, or still goes on; listen again")
+        self._is_waiting = True
         self._drive.operation.emitted()
         outcome = await self._drive.go_on(self._company)
+        self._is_waiting = False
         if isinstance(outcome, Complete):
             self._is_over = True
             raise StopAsyncIteration

@@ -303,7 +303,7 @@ class Exchange:
                 raise self._limits.exceeded("stream_messages", "too many messages before the answer")
             if isinstance(message, Notification | Request):
                 self._side.append(message)
-            elif self.answer is None and self._is_ours(message):
+            elif self.request_id is not None and self.answer is None and self._is_ours(message):
                 self.answer = message
             else:
                 self.ignored += 1
