@@ -36,6 +36,7 @@ from mcpcore import (
     UnauthorizedError,
     WaitFor,
 )
+from mcpcore.operation import spawn
 from mcpcore.rules.endpoint import Endpoint
 from mcpcore.rules.revisions import revision_named
 
@@ -1007,3 +1008,37 @@ def test_a_call_that_gives_up_waiting_for_its_turn_takes_nobodys(in_turn: bool) 
     third.finish()
     assert world.streams[-1].places.free == 1
     assert world.leftovers() == []
+
+
+# A ping while nobody calls.
+
+
+def test_a_ping_while_nobody_calls_is_answered_for_the_principal() -> None:
+    world = world_of(SseServer(), type="sse", get_headers=lambda ctx: {"X-User": ctx.principal or "nobody"})
+    world.run(world.client.list_tools(context=ALICE))
+    (stream,) = world.streams
+    world.push({"jsonrpc": "2.0", "id": "p", "method": "ping"})
+    (work,) = stream.replies()
+    world.run(spawn(work).operation)
+    assert message_of(world.sent[-1]) == {"jsonrpc": "2.0", "id": "p", "result": {}}
+    assert headers_of(world.sent[-1])["x-user"] == "alice"
+    assert stream.replies() == []
+    assert world.leftovers() == []
+
+
+def test_a_ping_is_not_answered_where_nobody_can_be_named() -> None:
+    """Headers that resolvers make for a call are not to be made without one."""
+    world = world_of(SseServer(), type="sse", get_headers=lambda _: {"X-User": "somebody"})
+    world.run(world.client.list_tools())
+    world.push({"jsonrpc": "2.0", "id": "p", "method": "ping"})
+    assert world.streams[0].replies() == []
+    assert world.client.statistics().ignored_messages == 1
+
+
+def test_pings_that_nobody_answers_are_bounded() -> None:
+    world = world_of(SseServer(), type="sse", limits=Limits(server_requests=2))
+    world.run(world.client.list_tools())
+    for number in range(3):
+        world.push({"jsonrpc": "2.0", "id": number, "method": "ping"})
+    assert len(world.streams[0].replies()) == 2
+    assert world.client.statistics().ignored_messages == 1

@@ -243,9 +243,12 @@ class Operation(Generic[T]):
         except Exception as error:
             self._error = error
         else:
-            if isinstance(command, Beside):
-                command = Spawn(Operation(command.name, command.call, command.flow), command.withdrawn)
-            self._command = command
+            self._command = spawn(command) if isinstance(command, Beside) else command
+
+
+def spawn(work: Beside) -> Spawn:
+    """Make an operation of what is to be done beside another."""
+    return Spawn(Operation(work.name, work.call, work.flow), work.withdrawn)
 
 
 def _ending(call: Call, flow: Flow[T]) -> Flow[T]:

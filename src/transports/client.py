@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Operation,
         OutputValidator,
         Resolver,
+        Spawn,
     )
 
     from .config import RedirectPolicy, ServerConfig, TransportName
@@ -81,7 +82,7 @@ class Client(Verbs):
         if self._reads_streams:
             self._owner = anyio.get_current_task().id
             self._tasks = await anyio.create_task_group().__aenter__()
-            self._hub.driver.readers = Readers(self._tasks, copy_context())
+            self._hub.driver.readers = Readers(self._tasks, copy_context(), self._reply)
         return self
 
     async def __aexit__(
@@ -110,6 +111,16 @@ class Client(Verbs):
         except Exception:
             # An observer or engine of the user's; the client is to be closed all the same.
             _log.exception("%s: a session was not ended", self._hub.core.server)
+
+    async def _reply(self, spawn: Spawn) -> None:
+        """Answer a ping; that it cannot be done is nothing to fail for, because nobody asked for it here."""
+        driver = self._hub.driver
+        try:
+            with anyio.CancelScope() as scope:
+                spawn.withdrawn.subscribe(scope.cancel)
+                await driver.run(spawn.operation, driver.limits.goodbye)
+        except Exception:
+            _log.exception("%s: a ping was not answered", self._hub.core.server)
 
     async def _release(self) -> None:
         """Give back what was opened: the event streams, and the connections."""

@@ -10,18 +10,20 @@ import logging
 from collections import deque
 from contextvars import Context
 from copy import copy
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
 from mcpcore import McpError, Signal, TransportError
+from mcpcore.operation import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
-    from mcpcore import DuplexChannel, EventStream
+    from mcpcore import DuplexChannel, EventStream, Spawn
 
     from .channel import Channel
     from .engines.base import Response
@@ -68,12 +70,19 @@ class Readers:
 
     tasks: TaskGroup
     context: Context
+    _run_beside: Callable[[Spawn], Coroutine[Any, Any, None]]
     _streams: set[EventStream | DuplexChannel] = field(factory=set["EventStream | DuplexChannel"], init=False)
     _carriers: dict[DuplexChannel, Carrier] = field(factory=dict["DuplexChannel", "Carrier"], init=False)
 
     def start(self, stream: EventStream, response: Response) -> None:
         """Read ``stream`` from now on."""
-        self._begin(stream, response, lambda: _read("event stream", stream, response))
+        answer = partial(self._answer, stream)
+        self._begin(stream, response, lambda: _read("event stream", stream, response, answer))
+
+    def _answer(self, stream: EventStream) -> None:
+        """Have pings answered, while the stream is read on."""
+        for work in stream.replies():
+            self.context.run(self.tasks.start_soon, self._run_beside, spawn(work))
 
     def carry(self, stream: DuplexChannel, channel: Channel) -> None:
         """Read and write ``channel`` from now on."""

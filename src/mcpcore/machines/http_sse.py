@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field
 
 from mcpcore.codecs import jsonrpc
-from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Response
+from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Request, Response
 from mcpcore.codecs.sse import SSEParser
-from mcpcore.commands import StartReader, WaitFor
-from mcpcore.context import RequestKind
+from mcpcore.commands import Beside, StartReader, WaitFor
+from mcpcore.context import CallContext, RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
 from mcpcore.machines.mailboxes import Mailboxes, again, nobody_cares
-from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, refusal, resolve, send
+from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, refusal, reply, resolve, send
 from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
 from mcpcore.rules.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 from mcpcore.signals import Signal
+from mcpcore.state.call import Call
 from mcpcore.state.flights import fly
 from mcpcore.state.places import Places
 from mcpcore.statistics import Counters
@@ -42,9 +43,12 @@ if TYPE_CHECKING:
     from mcpcore.rules.freshness import Change
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
-    from mcpcore.state.call import Call
 
 _GONE = frozenset({404, 410})
+
+
+def _nobody_answers(ping: Request) -> None:
+    """What a stream does about a ping if it belongs to no client."""
 
 
 @define(eq=False)
@@ -52,7 +56,8 @@ class EventStream:
     """One identity's event stream.
 
     A driver's reader feeds it with ``receive_data`` until the body ends (``receive_end``), the connection breaks
-    (``request_failed``) or ``closed`` is raised.  While there is a ``room``, it waits for that before it reads on.
+    (``request_failed``) or ``closed`` is raised.  After each chunk it has the work done that ``replies`` returns, and
+    waits while there is a ``room``.
 
     :ivar places: how many requests may wait on it; the others wait their turn.
     :ivar opened: is raised when the endpoint event has arrived, or never will.
@@ -65,11 +70,13 @@ class EventStream:
     _limits: Limits = field(repr=False)
     _counters: Counters = field(factory=Counters, repr=False)
     _on_change: Callable[[Change], object] = field(default=nobody_cares, repr=False)
+    _answer_ping: Callable[[Request], Beside | None] = field(default=_nobody_answers, repr=False)
     state: StreamState = field(default=StreamState.AWAITING_ENDPOINT, init=False)
     session: Session | None = field(default=None, init=False)
     opened: Signal = field(factory=Signal, init=False, repr=False)
     places: Places = field(init=False, repr=False)
     _parser: SSEParser = field(init=False, repr=False)
+    _replies: list[Beside] = field(factory=list[Beside], init=False, repr=False)
     _unsorted: deque[Message] = field(factory=deque[Message], init=False, repr=False)
     _mailboxes: Mailboxes = field(init=False, repr=False)
 
@@ -128,6 +135,11 @@ class EventStream:
         """Take note that nobody needs the stream any more."""
         self._mailboxes.end(LocalProtocolError("the event stream was closed by this client"))
 
+    def replies(self) -> list[Beside]:
+        """The work of answering the pings that came while no call waited; it is in nobody's way."""
+        replies, self._replies = self._replies, []
+        return replies
+
     def expect(self, request_id: int | str) -> Mailbox:
         """A mailbox for the answer to one request.
 
@@ -151,9 +163,23 @@ class EventStream:
         self._mailboxes.forget(request_id)
 
     def _next_message(self) -> Message | None:
-        while not self._unsorted and (event := self._parser.next_event()) is not None:
-            self._handle(event)
-        return self._unsorted.popleft() if self._unsorted else None
+        while True:
+            while not self._unsorted:
+                if (event := self._parser.next_event()) is None:
+                    return None
+                self._handle(event)
+            message = self._unsorted.popleft()
+            if not self._keeps(message):
+                return message
+
+    def _keeps(self, message: Message) -> bool:
+        """Take a ping that comes while no call waits, unless many wait to be answered (2024-11-05, "Ping")."""
+        if not (isinstance(message, Request) and message.method == "ping") or len(self._mailboxes):
+            return False
+        reply = self._answer_ping(message) if len(self._replies) < self._limits.server_requests else None
+        if reply is not None:
+            self._replies.append(reply)
+        return reply is not None
 
     def _handle(self, event: ServerSentEvent) -> None:
         if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
@@ -260,7 +286,15 @@ def _connect(call: Call, request: Outbound, revision: Revision, resolution: Reso
         for cache in (partition.cache, state.public):
             cache.invalidate(change, state.partitions.now())
 
-    stream = EventStream(state.endpoint, exchange.url, revision, state.limits, state.counters, note)
+    def answer_ping(ping: Request) -> Beside | None:
+        # Nobody is calling; so the answer is sent as the end of a session is: for a principal, or for anybody.
+        if not state.partitions.can_end(partition):
+            return None
+        own = Call.of(state, CallContext(principal=partition.principal), partition)
+        work = reply(own, stream.open_session.asker(), ping, Response(ping.id, {}))
+        return Beside("the answer to ping", own, work, stream.closed)
+
+    stream = EventStream(state.endpoint, exchange.url, revision, state.limits, state.counters, note, answer_ping)
     stream.closed.subscribe(places.give)
     return stream
 

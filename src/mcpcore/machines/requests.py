@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
+    from mcpcore.limits import Limits
     from mcpcore.machines.channel import DuplexChannel
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
@@ -331,7 +332,7 @@ def _resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     """
     limits, after = call.state.limits, exchange.last_event_id
     delay = limits.resume_delay if exchange.retry is None else exchange.retry
-    request = resumption(outbound, after or "")
+    request = resumption(outbound, after or "", limits)
     if request is None or delay > limits.retry or not exchange.may_resume():
         raise exchange.give_up()
     yield WaitFor(Signal(), delay)
@@ -345,8 +346,10 @@ def _resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     exchange.resume(resumed)
 
 
-def resumption(outbound: Outbound, after: str) -> Outbound | None:
+def resumption(outbound: Outbound, after: str, limits: Limits) -> Outbound | None:
     """The GET that takes up what ``outbound`` had opened; None if the event's id does not fit a header."""
+    if len(after) > limits.event_id:
+        return None
     try:
         last_event_id = encode_value(after.encode().decode("latin-1"))
     except ValueError:
@@ -482,9 +485,9 @@ def _answer(call: Call, outbound: Outbound, request: Request) -> Flow[None]:
     """Answer a server's request: a ping at once, and all that takes a handler while reading goes on."""
     call.count_server_request()
     if request.method == "ping":
-        yield from _reply(call, outbound, request, Response(request.id, {}))
+        yield from reply(call, outbound, request, Response(request.id, {}))
     elif (refused := _refuse(call, outbound, request)) is not None:
-        yield from _reply(call, outbound, request, ErrorResponse(request.id, refused.code, refused.message))
+        yield from reply(call, outbound, request, ErrorResponse(request.id, refused.code, refused.message))
     else:
         child, withdrawn = call.child(), call.begin_to_answer(request.id)
         flow = _until_answered(call, request.id, _have_answered(call, child, outbound, request))
@@ -531,15 +534,15 @@ def _have_answered(parent: Call, call: Call, outbound: Outbound, request: Reques
     except Exception as error:
         parent.failure = error
         answer = ErrorResponse(request.id, INTERNAL_ERROR, "the client failed to answer")
-    yield from _reply(call, outbound, request, answer)
+    yield from reply(call, outbound, request, answer)
     if parent.failure is not None:
         raise parent.failure
 
 
-def _reply(call: Call, outbound: Outbound, request: Request, answer: Response | ErrorResponse) -> Flow[None]:
+def reply(call: Call, outbound: Outbound, request: Request, answer: Response | ErrorResponse) -> Flow[None]:
     """Send the answer to a server's request."""
     try:
-        reply = evolve(
+        sent = evolve(
             outbound,
             kind=RequestKind.RESPONSE,
             body=jsonrpc.encode(answer),
@@ -547,7 +550,7 @@ def _reply(call: Call, outbound: Outbound, request: Request, answer: Response | 
             rpc_name=None,
             request_id=request.id,
         )
-        exchange = yield from tell(call, reply)
+        exchange = yield from tell(call, sent)
     except McpError as error:
         # The call that this happens in is sound: it goes on, and the server does without our answer.
         _log.warning("could not answer the server's request: %r", str(error))

@@ -100,6 +100,12 @@ class Session:
             headers.append((b"mcp-session-id", self.id.encode("ascii")))
         return tuple(headers)
 
+    def asker(self) -> Outbound:
+        """What the server's requests refer to, where they refer to no request of ours."""
+        return Outbound(
+            kind=RequestKind.RESPONSE, url=self.url, headers=POST_HEADERS + self.headers(), revision=self.revision
+        )
+
     def post(self, kind: RequestKind, message: Request | Notification) -> Outbound:
         """The POST of one message in this session."""
         revision = None if self.state is SessionState.INITIALIZING else self.revision

@@ -29,7 +29,6 @@ from mcpcore.machines.modern import modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
 from mcpcore.machines.requests import (
     GET_HEADERS,
-    POST_HEADERS,
     Outbound,
     drain,
     handle_message,
@@ -89,6 +88,8 @@ def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> F
     if not exchange.is_stream:
         result_of(exchange)
         return
+    # A server that wanted another revision was asked once more, under another id.
+    outbound = evolve(outbound, request_id=exchange.request_id)
     subscription = _Subscription(call, outbound)
     yield from read_messages(exchange, subscription.take)
     yield from drain(exchange)
@@ -137,16 +138,6 @@ def _heed(call: Call, wanted: SubscriptionFilter, outbound: Outbound, message: N
         yield from handle_message(call, outbound, message)
 
 
-def _asker(session: Session) -> Outbound:
-    """What the server's requests refer to: no request of ours, but a session."""
-    return Outbound(
-        kind=RequestKind.RESPONSE,
-        url=session.url,
-        headers=POST_HEADERS + session.headers(),
-        revision=session.revision,
-    )
-
-
 def _subscribe(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
     """Ask to be told of resources (2025-11-25, "Resources", Subscriptions)."""
     if wanted.uris:
@@ -158,7 +149,7 @@ def _subscribe(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
 def _shared_stream(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> Flow[None]:
     """The identity's one event stream (2024-11-05, "Transports", HTTP with SSE)."""
     stream = yield from ensure_stream(call, verdict.revision)
-    yield from _overhear(call, stream, _asker(stream.open_session), wanted)
+    yield from _overhear(call, stream, stream.open_session.asker(), wanted)
 
 
 def _on_channel(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
@@ -167,7 +158,7 @@ def _on_channel(call: Call, wanted: SubscriptionFilter) -> Flow[None]:
     if channel.session is None:
         yield from _subscription_on(call, channel, wanted)
     else:
-        yield from _overhear(call, channel, evolve(_asker(channel.session), channel=channel), wanted)
+        yield from _overhear(call, channel, evolve(channel.session.asker(), channel=channel), wanted)
 
 
 def _subscription_on(call: Call, channel: DuplexChannel, wanted: SubscriptionFilter) -> Flow[None]:
@@ -215,6 +206,7 @@ class _SessionStream:
     _wanted: SubscriptionFilter
     _session: Session | None = field(default=None, init=False)
     _last_event_id: str | None = field(default=None, init=False, repr=False)
+    _retry: float | None = field(default=None, init=False)
     _was_open: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
 
@@ -222,27 +214,41 @@ class _SessionStream:
         """Listen for as long as somebody does."""
         while True:
             session = yield from self._enter()
-            retry, failure = None, None
-            try:
-                exchange = yield from send(self._call, self._request(session))
-                if exchange.is_stream:
-                    retry = yield from self._read(session, exchange)
-                elif exchange.head.status == 404 and session.id is not None:
-                    drop(self._call, session)
-                elif exchange.head.status < 500:
-                    raise _refused(exchange)
-                failure = refusal(exchange)
-            except TransportError as error:
-                failure = error
-            yield from self._pause(retry, failure)
+            failure = yield from self._attempt(session)
+            yield from self._pause(failure)
+
+    def _attempt(self, session: Session) -> Flow[McpError]:
+        """Open the stream, and read it until it breaks off.
+
+        :returns: why it cannot be read, or no more, if it may help to try again.
+        """
+        exchange: Exchange | None = None
+        self._retry = None
+        try:
+            exchange = yield from send(self._call, self._request(session))
+            if exchange.is_stream:
+                yield from self._read(session, exchange)
+        except TransportError as error:
+            if exchange is not None and exchange.is_open:
+                raise  # That is no break: a handler failed.
+            return error
+        return self._note_refusal(session, exchange)
+
+    def _note_refusal(self, session: Session, exchange: Exchange) -> McpError:
+        if exchange.head.status == 404 and session.id is not None:
+            drop(self._call, session)
+        elif exchange.head.status < 500:
+            raise _refused(exchange)
+        self._retry = exchange.head.retry_after
+        return refusal(exchange)
 
     def _enter(self) -> Flow[Session]:
         """The session to listen in; in a new one, ask again to be told of resources."""
         session = yield from ensure_session(self._call, self._verdict.revision)
-        if session is not self._session:
+        while session is not self._session:
+            self._session, self._last_event_id = session, None
             yield from _subscribe(self._call, self._wanted)
-            session = self._session = yield from ensure_session(self._call, self._verdict.revision)
-            self._last_event_id = None
+            session = yield from ensure_session(self._call, self._verdict.revision)
         return session
 
     def _request(self, session: Session) -> Outbound:
@@ -255,38 +261,40 @@ class _SessionStream:
             revision=session.revision,
             is_stream=True,
         )
-        resumed = resumption(opening, self._last_event_id) if self._last_event_id else None
+        limits = self._call.state.limits
+        resumed = resumption(opening, self._last_event_id, limits) if self._last_event_id else None
         if resumed is None:
             self._last_event_id = None
         return resumed or opening
 
-    def _read(self, session: Session, exchange: Exchange) -> Flow[float | None]:
+    def _read(self, session: Session, exchange: Exchange) -> Flow[None]:
         """Read an open stream until it breaks off.
 
-        :returns: how many seconds the server wants to pass before it is opened again, or None.
+        However short its life, the server is well: some end their streams now and then, to be asked again.
+
+        :raises TransportError: when it does.
         """
+        self._failures = 0
+        self._call.take_breath()
         if not self._was_open:
             self._was_open = True
             yield Emit(Acknowledged(self._wanted))
         elif self._last_event_id is None:
             yield Emit(Reopened())
+        asker = session.asker()
         try:
-            yield from read_messages(exchange, lambda message: self._take(session, message))
-        except TransportError:
-            self._last_event_id = exchange.last_event_id or self._last_event_id
-        return exchange.retry
+            yield from read_messages(exchange, lambda message: _heed(self._call, self._wanted, asker, message))
+        finally:
+            self._retry = exchange.retry
+            if exchange.last_event_id is not None:
+                self._last_event_id = exchange.last_event_id
 
-    def _take(self, session: Session, message: Notification | Request) -> Flow[None]:
-        self._failures = 0
-        self._call.take_breath()
-        yield from _heed(self._call, self._wanted, _asker(session), message)
-
-    def _pause(self, retry: float | None, failure: McpError) -> Flow[None]:
+    def _pause(self, failure: McpError) -> Flow[None]:
         """Let time pass before the next try: what the server wants, else longer after each failure in a row.
 
         :raises McpError: after too many failures in a row, the last one.
         """
-        limits = self._call.state.limits
+        limits, retry = self._call.state.limits, self._retry
         self._failures += 1
         if self._failures > limits.resumptions or (retry or 0.0) > limits.retry:
             raise failure
