@@ -31,7 +31,9 @@ from mcpcore import (
     Client,
     Complete,
     DeadlineExceeded,
+    Emit,
     EndResponse,
+    Handlers,
     HttpStatusError,
     LimitExceeded,
     Limits,
@@ -47,13 +49,16 @@ from mcpcore import (
     ResolveHeaders,
     RpcError,
     SendRequest,
+    Spawn,
     StartReader,
     TransportError,
     WaitFor,
 )
+from mcpcore.rules.metadata import SUBSCRIPTION_ID_KEY
 
 ALICE, BOB, NOBODY = CallContext(principal="alice"), CallContext(principal="bob"), CallContext()
 PING = {"jsonrpc": "2.0", "id": "p", "method": "ping"}
+ROOTS = {"jsonrpc": "2.0", "id": "r", "method": "roots/list"}
 JSON = [("content-type", "application/json")]
 
 
@@ -61,12 +66,25 @@ def no_headers(_: RequestContext) -> None:
     return None
 
 
+def acknowledgement(request: SendRequest) -> dict[str, Any]:
+    """What a subscription begins with."""
+    params = {"_meta": {SUBSCRIPTION_ID_KEY: message_of(request)["id"]}, "notifications": {"toolsListChanged": True}}
+    return {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params}
+
+
 def operation_at(command: type[Any]) -> Play[Any]:
     """An operation that asks for ``command``."""
     server: Any = modern_server
     options: dict[str, Any] = {"protocol_version": MODERN}
+    if command is Emit:
+        world = world_of(lambda request: sse_reply(acknowledgement(request)), protocol_version=MODERN)
+        play: Play[Any] = world.play(world.client.listen(tools=True))
+        play.until(command)
+        return play
     if command is CallHandler:
         server = talkative(modern_server)
+    elif command is Spawn:
+        server, options = talkative(HandshakeServer(), ROOTS), {"handlers": Handlers(roots=[])}
     elif command in (StartReader, WaitFor):
         server, options = SseServer(silent={"tools/call"}), {"type": "sse"}
     elif command is EndResponse:
@@ -87,9 +105,12 @@ ANSWERS: dict[str, tuple[Callable[[Operation[Any]], object], set[type[Any]]]] = 
     "response_ended": (lambda o: o.response_ended(), {EndResponse}),
     "signalled": (lambda o: o.signalled(), {WaitFor}),
     "handler_returned": (lambda o: o.handler_returned(None), {CallHandler}),
+    "handler_failed": (lambda o: o.handler_failed(ZeroDivisionError()), {CallHandler}),
+    "spawned": (lambda o: o.spawned(), {Spawn}),
+    "emitted": (lambda o: o.emitted(), {Emit}),
     "reader_started": (lambda o: o.reader_started(), {StartReader}),
 }
-COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, CallHandler, StartReader)
+COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, CallHandler, Spawn, Emit, StartReader)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -102,6 +123,7 @@ def test_every_answer_to_every_command(command: type[Any], answer: str) -> None:
     if command in fits:
         give(play.operation)
         assert play.peek() is not asked or command is ReceiveData
+        assert isinstance(play.error, ZeroDivisionError) == (answer == "handler_failed")
         return
     with pytest.raises(LocalProtocolError, match=command.__name__):
         give(play.operation)
@@ -207,8 +229,10 @@ def test_operations_that_are_never_driven_leave_nothing() -> None:
 # Leaving at any moment.
 
 
-def talkative(server: Callable[[SendRequest], Answer]) -> Callable[[SendRequest], Answer]:
-    """Answers tool calls in a stream, after progress and a ping."""
+def talkative(
+    server: Callable[[SendRequest], Answer], question: Mapping[str, Any] = PING
+) -> Callable[[SendRequest], Answer]:
+    """Answers tool calls in a stream, after progress and a question."""
 
     def answer(request: SendRequest) -> Answer:
         reply = server(request)
@@ -218,7 +242,7 @@ def talkative(server: Callable[[SendRequest], Answer]) -> Callable[[SendRequest]
         token = message["params"].get("_meta", {}).get("progressToken")
         params = {"progressToken": token, "progress": 1}
         progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
-        return sse_reply(progress, PING, {"jsonrpc": "2.0", "id": message["id"], "result": FOUND})
+        return sse_reply(progress, question, {"jsonrpc": "2.0", "id": message["id"], "result": FOUND})
 
     return answer
 
@@ -289,6 +313,7 @@ FLOWS: dict[str, Flow] = {
     "modern, redirected": Flow(lambda: redirecting(modern_server), {"redirects": "same-origin"}),
     "handshake": Flow(HandshakeServer, {"get_headers": no_headers}),
     "handshake, talkative": Flow(lambda: talkative(HandshakeServer())),
+    "handshake, asking": Flow(lambda: talkative(HandshakeServer(), ROOTS), {"handlers": Handlers(roots=[])}),
     "handshake, pinned": Flow(HandshakeServer, {"protocol_version": HANDSHAKE}),
     "handshake, challenged": Flow(lambda: challenging(HandshakeServer()), {"get_headers": token}),
     "handshake, rotating": Flow(lambda: talkative(HandshakeServer()), {"get_headers": "rotating"}, NOBODY),
@@ -395,7 +420,7 @@ def test_every_request_has_headers_of_its_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["modern, talkative", "handshake, talkative"])
 def test_a_handler_of_progress_that_raises(name: str) -> None:
-    """Its exception is the driver's to pass on; the call is given up as if it had been cancelled."""
+    """Its exception comes out as it is; the call is given up as if it had been cancelled."""
     flow = FLOWS[name]
     world = start(flow)
 
@@ -404,8 +429,9 @@ def test_a_handler_of_progress_that_raises(name: str) -> None:
 
     play = world.play(world.client.call_tool("x", context=ALICE, on_progress=handler))
     play.until(CallHandler)
+    play.step()
     with pytest.raises(ZeroDivisionError):
-        play.step()
+        play.operation.next_command()
     rest = play.cancel()
     assert (rest is not None) == name.startswith("handshake")
     if rest is not None:

@@ -82,6 +82,9 @@ class ChannelPlay(Play[T]):
         assert command.seconds is not None
         self.operation.signalled()
 
+    def _waits_for_others(self, command: Any) -> bool:
+        return isinstance(command, WaitFor) and not command.signal.raised
+
     def _answer(self, command: Any) -> None:
         world = self.world
         assert isinstance(world, ChannelWorld)

@@ -16,6 +16,7 @@ from mcpcore import (
     CallHandler,
     Client,
     Complete,
+    Emit,
     EndResponse,
     EventStream,
     McpError,
@@ -24,6 +25,7 @@ from mcpcore import (
     RequestContext,
     ResolveHeaders,
     SendRequest,
+    Spawn,
     StartReader,
     StoreDelete,
     StoreGet,
@@ -99,24 +101,23 @@ class HandshakeServer:
         return result_reply(request, result) if isinstance(result, Mapping) else result
 
 
-def _waits_for_others(command: Any) -> bool:
-    """Whether somebody else has to do something first; time passes by itself."""
-    return isinstance(command, WaitFor) and not command.signal.raised and command.seconds is None
-
-
 @define(eq=False)
 class Play(Generic[T]):
     """One operation in progress.
 
     :ivar result: what it returned, once it is over.
     :ivar error: what it failed with.
+    :ivar emitted: what it handed out.
+    :ivar beside: what it wanted to be driven beside it, which goes on only when the test says so.
     """
 
     world: World
     operation: Operation[T]
     result: T | None = None
-    error: McpError | None = None
+    error: Exception | None = None
     over: bool = False
+    emitted: list[Any] = field(factory=list[Any])
+    beside: list[Play[None]] = field(factory=list["Play[None]"])
     bodies: list[list[bytes | TransportError]] = field(factory=list[list[bytes | TransportError]])
 
     def peek(self) -> Any:
@@ -125,7 +126,7 @@ class Play(Generic[T]):
             return None
         try:
             command = self.operation.next_command()
-        except McpError as error:
+        except Exception as error:
             self.error = error
             return self._take_leave()
         if isinstance(command, Complete):
@@ -143,10 +144,14 @@ class Play(Generic[T]):
     def step(self) -> bool:
         """Answer one command; False if there is none, or it has to wait."""
         command = self.peek()
-        if command is None or _waits_for_others(command):
+        if command is None or self._waits_for_others(command):
             return False
         self._answer(command)
         return True
+
+    def _waits_for_others(self, command: Any) -> bool:
+        """Whether somebody else has to do something first; time passes by itself."""
+        return isinstance(command, WaitFor) and not command.signal.raised and command.seconds is None
 
     def until(self, kind: type[T], **named: Any) -> T:
         """Go on until it asks for a command of this kind with these attributes, and leave that unanswered."""
@@ -174,7 +179,7 @@ class Play(Generic[T]):
     def fail(self) -> McpError:
         """Go on to the end, which must be an error."""
         self.end()
-        assert self.error is not None, f"it returned {self.result}"
+        assert isinstance(self.error, McpError), f"it returned {self.result}, or raised {self.error!r}"
         return self.error
 
     def end(self) -> None:
@@ -201,10 +206,6 @@ class Play(Generic[T]):
                 self.bodies.pop()
                 world.ended.append(drain)
                 operation.response_ended()
-            case WaitFor():
-                operation.signalled()
-            case CallHandler(handler=handler, arguments=arguments):
-                operation.handler_returned(handler(*arguments))
             case StartReader(stream=stream):
                 world.streams.append(stream)
                 operation.reader_started()
@@ -213,6 +214,30 @@ class Play(Generic[T]):
                     stream.receive_data(piece)
             case StoreGet() | StorePut() | StoreDelete():
                 world.shelf.answer(operation, command)
+            case _:
+                self._answer_at_home(command)
+
+    def _answer_at_home(self, command: Any) -> None:
+        """Answer what leaves no trace outside."""
+        match command:
+            case WaitFor():
+                self.operation.signalled()
+            case CallHandler():
+                self._call(command)
+            case Spawn(operation=other):
+                self.beside.append(self.world.play(other))
+                self.operation.spawned()
+            case Emit(value=value):
+                self.emitted.append(value)
+                self.operation.emitted()
+
+    def _call(self, command: CallHandler) -> None:
+        try:
+            value = command.handler(*command.arguments)
+        except Exception as error:
+            self.operation.handler_failed(error)
+        else:
+            self.operation.handler_returned(value)
 
     def _resolve(self, command: ResolveHeaders) -> None:
         self.world.resolved.append(command.context)
