@@ -53,7 +53,7 @@ class Limits:
     era, some of which never answer what they do not know."""
     restarts: int = 8
     """How often in a row a channel may end before it could be used; after that no call opens another one."""
-    exit: float = 5.0
+    exit: float = 2.0
     """How many seconds the process of a server has to end once its input is closed; then it is terminated."""
     termination: float = 2.0
     """How many seconds it has to end after that; then it is killed."""
