@@ -32,6 +32,7 @@ from mcpcore import (
     Root,
     TextContent,
 )
+from transports import skills
 from transports.loops import run
 
 Scenario = Callable[[transports.Client], Awaitable[None]]
@@ -86,6 +87,21 @@ async def show_schemas(client: transports.Client) -> None:
         await client.call_tool(echo.name, {"schema": tool.input_schema})
 
 
+async def list_skills(client: transports.Client) -> None:
+    """See which skills there are."""
+    await skills.list_skills(client)
+
+
+async def load_skills(client: transports.Client) -> None:
+    """Load each skill with all of its files, and do without one that is not what its entry promised."""
+    for skill in await skills.list_skills(client):
+        try:
+            for file in skill.files or ():
+                await skills.load_skill_file(client, skill, file.uri)
+        except skills.SkillVerificationError:
+            continue
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     "tools_call": call_tools,
     "elicitation-sep1034-client-defaults": call_tools_and_listen,
@@ -95,6 +111,10 @@ SCENARIOS: Mapping[str, Scenario] = {
     "http-custom-headers": call_as_told,
     "http-invalid-tool-headers": call_tools,
     "json-schema-2020-12-preservation": show_schemas,
+    "sep-2640-client-no-prefetch": list_skills,
+    "sep-2640-client-verify-digest": load_skills,
+    "sep-2640-client-verify-size": load_skills,
+    "sep-2640-client-verify-frontmatter": load_skills,
 }
 
 EXAMPLES: Mapping[str, Any] = {
@@ -129,7 +149,7 @@ HANDLERS = Handlers(elicit=say_yes, sample=speak, roots=[Root("file:///srv")])
 async def main() -> None:
     """Do what the scenario asks for, with one client."""
     scenario = SCENARIOS.get(os.environ.get("MCP_CONFORMANCE_SCENARIO", ""), list_tools)
-    async with transports.connect(sys.argv[-1], handlers=HANDLERS) as client:
+    async with transports.connect(sys.argv[-1], handlers=HANDLERS, extensions=[skills.SKILLS]) as client:
         await scenario(client)
 
 

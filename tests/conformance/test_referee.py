@@ -30,6 +30,10 @@ SCENARIOS = [
     ("2026-07-28", "http-invalid-tool-headers"),
     ("2026-07-28", "json-schema-ref-no-deref"),
     ("2026-07-28", "json-schema-2020-12-preservation"),
+    ("2026-07-28", "sep-2640-client-no-prefetch"),
+    ("2026-07-28", "sep-2640-client-verify-digest"),
+    ("2026-07-28", "sep-2640-client-verify-size"),
+    ("2026-07-28", "sep-2640-client-verify-frontmatter"),
 ]
 LOOPS = os.environ.get("CONFORMANCE_LOOPS", "asyncio trio").split()
 # The referee holds each message against the schema only where its server is the one that all scenarios may share.
