@@ -1015,7 +1015,7 @@ def test_a_call_that_gives_up_waiting_for_its_turn_takes_nobodys(in_turn: bool) 
 
 def test_a_ping_while_nobody_calls_is_answered_for_the_principal() -> None:
     world = world_of(SseServer(), type="sse", get_headers=lambda ctx: {"X-User": ctx.principal or "nobody"})
-    world.run(world.client.list_tools(context=ALICE))
+    world.run(world.client.ping(context=ALICE))
     (stream,) = world.streams
     world.push({"jsonrpc": "2.0", "id": "p", "method": "ping"})
     (work,) = stream.replies()
@@ -1029,7 +1029,7 @@ def test_a_ping_while_nobody_calls_is_answered_for_the_principal() -> None:
 def test_a_ping_is_not_answered_where_nobody_can_be_named() -> None:
     """Headers that resolvers make for a call are not to be made without one."""
     world = world_of(SseServer(), type="sse", get_headers=lambda _: {"X-User": "somebody"})
-    world.run(world.client.list_tools())
+    world.run(world.client.ping())
     world.push({"jsonrpc": "2.0", "id": "p", "method": "ping"})
     assert world.streams[0].replies() == []
     assert world.client.statistics().ignored_messages == 1
@@ -1037,7 +1037,7 @@ def test_a_ping_is_not_answered_where_nobody_can_be_named() -> None:
 
 def test_pings_that_nobody_answers_are_bounded() -> None:
     world = world_of(SseServer(), type="sse", limits=Limits(server_requests=2))
-    world.run(world.client.list_tools())
+    world.run(world.client.ping())
     for number in range(3):
         world.push({"jsonrpc": "2.0", "id": number, "method": "ping"})
     assert len(world.streams[0].replies()) == 2

@@ -67,8 +67,12 @@ class Peer:
             return [result(message, DISCOVERY) if self.version == MODERN else error(message, -32601)]
         if message["method"] == "initialize":
             refused = error(message, -32022, {"supported": [MODERN]})
-            return [refused if self.version == MODERN else result(message, initialize_result(self.version))]
+            return [refused if self.version == MODERN else result(message, _initialized(self.version))]
         return [result(message, self.results(message))]
+
+
+def _initialized(version: str) -> dict[str, Any]:
+    return {**initialize_result(version), "capabilities": {"resources": {"subscribe": True}}}
 
 
 @define(eq=False)
