@@ -40,7 +40,10 @@ class Limits:
     event_id: int = 4 * 1024
     """How many characters of an event's id are sent back to take up its stream; after a longer one that is not done."""
     resume_delay: float = 1.0
-    """How many seconds pass before that, if the server has not said."""
+    """How many seconds pass before that, if the server has not said; for one who listens, twice as many after each
+    further failure."""
+    longest_delay: float = 30.0
+    """How many seconds they become at most."""
     retry: float = 600.0
     """The longest such pause that a server may ask for; a stream that is to rest for longer is given up."""
     mailbox_messages: int = 1_000

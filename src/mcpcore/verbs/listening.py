@@ -299,7 +299,7 @@ class _SessionStream:
         if self._failures > limits.resumptions or (retry or 0.0) > limits.retry:
             raise failure
         if retry is None:
-            longest = min(limits.resume_delay * 2.0 ** (self._failures - 1), limits.retry)
+            longest = min(limits.resume_delay * 2.0 ** (self._failures - 1), limits.longest_delay)
             retry = longest * (1 + self._call.state.jitter()) / 2
         yield WaitFor(Signal(), retry)
 
