@@ -176,5 +176,5 @@ async def get_skill(client: Verbs, uri: str, *, context: CallContext | None = No
 async def _check_offered(client: Verbs, context: CallContext | None, timeout: Timeout) -> None:
     """See that the server has said that it knows of skills, as no other is to be asked about them."""
     told = await client.open(context=context, timeout=timeout)
-    if _NAME not in (as_object(told.capabilities.get("extensions")) or {}):
+    if _NAME not in (told.capabilities.extensions or {}):
         raise LocalProtocolError(f"the server does not offer skills ({_NAME})")
