@@ -29,7 +29,21 @@ _DEFINITIONS = {
     "notifications/roots/list_changed": "RootsListChangedNotification",
     "tools/list": "ListToolsRequest",
     "tools/call": "CallToolRequest",
+    "resources/list": "ListResourcesRequest",
+    "resources/templates/list": "ListResourceTemplatesRequest",
+    "resources/read": "ReadResourceRequest",
+    "resources/subscribe": "SubscribeRequest",
+    "resources/unsubscribe": "UnsubscribeRequest",
+    "prompts/list": "ListPromptsRequest",
+    "prompts/get": "GetPromptRequest",
+    "completion/complete": "CompleteRequest",
+    "logging/setLevel": "SetLevelRequest",
     "ping": "PingRequest",
+}
+_ANSWERS = {
+    "elicitation/create": "ElicitResult",
+    "sampling/createMessage": "CreateMessageResult",
+    "roots/list": "ListRootsResult",
 }
 
 
@@ -59,7 +73,10 @@ def validate(revision: str, definition: str, value: object) -> None:
 def check_sent(revision: str, request: SendRequest) -> None:
     """The message in ``request`` is valid in ``revision``: as a message, and as what its method says it is."""
     if request.body:
-        check_message(revision, json.loads(request.body))
+        message = json.loads(request.body)
+        check_message(revision, message)
+        if "result" in message and request.rpc_method in _ANSWERS:
+            validate(revision, _ANSWERS[request.rpc_method], message["result"])
 
 
 def check_message(revision: str, message: dict[str, Any]) -> None:

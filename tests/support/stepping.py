@@ -25,6 +25,7 @@ from mcpcore import (
     RequestContext,
     ResolveHeaders,
     SendRequest,
+    Signal,
     Spawn,
     StartReader,
     StoreDelete,
@@ -109,6 +110,7 @@ class Play(Generic[T]):
     :ivar error: what it failed with.
     :ivar emitted: what it handed out.
     :ivar beside: what it wanted to be driven beside it, which goes on only when the test says so.
+    :ivar withdrawn: is raised when nobody wants it any more, if it is beside another one.
     """
 
     world: World
@@ -118,6 +120,7 @@ class Play(Generic[T]):
     over: bool = False
     emitted: list[Any] = field(factory=list[Any])
     beside: list[Play[None]] = field(factory=list["Play[None]"])
+    withdrawn: Signal | None = None
     bodies: list[list[bytes | TransportError]] = field(factory=list[list[bytes | TransportError]])
 
     def peek(self) -> Any:
@@ -224,8 +227,9 @@ class Play(Generic[T]):
                 self.operation.signalled()
             case CallHandler():
                 self._call(command)
-            case Spawn(operation=other):
+            case Spawn(operation=other, withdrawn=withdrawn):
                 self.beside.append(self.world.play(other))
+                self.beside[-1].withdrawn = withdrawn
                 self.operation.spawned()
             case Emit(value=value):
                 self.emitted.append(value)

@@ -507,7 +507,7 @@ def _until_answered(call: Call, request_id: int | str, answering: Flow[None]) ->
 def _withdraw_request(call: Call, notification: Notification) -> None:
     """Answer a request no more that the server has withdrawn (2025-11-25, "Cancellation")."""
     request_id, reason = notification.params.get("requestId"), as_text(notification.params.get("reason"))
-    withdrawn = call.answering.get(request_id) if isinstance(request_id, int | str) else None
+    withdrawn = call.answering.get(request_id) if isinstance(request_id, str) or is_integer(request_id) else None
     if withdrawn is not None:
         _log.debug("the server has withdrawn a request: %.100r", reason)
         withdrawn.raise_()
