@@ -18,6 +18,7 @@ from mcpcore import (
     OutputChecker,
     RemoteProtocolError,
     SendRequest,
+    Tool,
 )
 from mcpcore.rules.revisions import REVISIONS
 
@@ -75,7 +76,7 @@ class Scene:
     def list(self, context: CallContext = ALICE) -> None:
         self.server.driver.run(self.client.list_tools(context=context))
 
-    def call(self, name: str, context: CallContext = ALICE, **result: Any) -> CallToolResult:
+    def call(self, name: str | Tool, context: CallContext = ALICE, **result: Any) -> CallToolResult:
         self.result = {"content": [], **result}
         return self.server.driver.run(self.client.call_tool(name, context=context))
 
@@ -139,6 +140,14 @@ def test_no_identity_is_held_to_what_another_one_was_shown() -> None:
     scene.call("count", BOB, structuredContent=1)
     assert scene.validator.schemas == [INTEGER, {"type": "string"}]
     scene.call("count", CallContext(principal="acme/carol"), structuredContent="any")
+
+
+def test_a_definition_that_the_caller_has_is_a_promise_too() -> None:
+    scene = Scene()
+    definition = Tool.from_json(tool("count", INTEGER))
+    assert "breaks its output schema" in broken(lambda: scene.call(definition, structuredContent="any"))
+    assert "breaks its output schema" in broken(lambda: scene.call("count", structuredContent="any"))
+    assert scene.validator.schemas == [INTEGER]
 
 
 def test_a_checker_is_made_when_it_is_first_needed_and_again_when_the_promise_changes() -> None:

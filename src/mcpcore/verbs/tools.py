@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mcpcore.codecs.shapes import as_object
 from mcpcore.errors import McpError, RemoteProtocolError, RpcError
 from mcpcore.machines.modern import HEADER_MISMATCH
 from mcpcore.rules.freshness import CacheMode
@@ -51,8 +50,13 @@ def _remember(call: Call, tool: Tool) -> None:
             raise RemoteProtocolError(f"{tool.name!r}: {error.message}") from None
         if call.may_keep:
             call.partition.mirrored.remember(tool.name, annotations, state.limits.mirrored_bytes)
+    _remember_output(call, tool)
+
+
+def _remember_output(call: Call, tool: Tool) -> None:
+    state, verdict = call.state, call.state.verdict
     if state.output_validator is not None and verdict is not None and verdict.revision.output_schemas and call.may_keep:
-        call.partition.outputs.remember(tool.name, as_object(tool.raw.get("outputSchema")), state.limits)
+        call.partition.outputs.remember(tool.name, tool.output_schema, state.limits)
 
 
 def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Flow[CallToolResult]:
@@ -64,6 +68,8 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     if definition is not None:
         call.shown[name] = read_annotations(definition.input_schema)
     result = CallToolResult.from_json((yield from _call(call, params)))
+    if definition is not None:
+        _remember_output(call, definition)
     if not result.is_error:
         _check_output(call, name, result)
     return result
