@@ -45,6 +45,8 @@ from mcpcore.types.subscriptions import Acknowledged, Reopened, SubscriptionFilt
 from mcpcore.verbs import rpc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcpcore.commands import Flow
     from mcpcore.errors import McpError
     from mcpcore.machines.channel import DuplexChannel
@@ -91,9 +93,17 @@ def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> F
     # A server that wanted another revision was asked once more, under another id.
     outbound = evolve(outbound, request_id=exchange.request_id)
     subscription = _Subscription(call, outbound)
-    yield from read_messages(exchange, subscription.take)
+    yield from _read(call, exchange, subscription.take)
     yield from drain(exchange)
     result_of(exchange)
+
+
+def _read(call: Call, exchange: Exchange, take: Callable[[Notification | Request], Flow[None]]) -> Flow[None]:
+    """Read an open stream to its end."""
+    try:
+        yield from read_messages(exchange, take)
+    finally:
+        call.state.counters.ignored_messages += exchange.ignored
 
 
 @define(eq=False)
@@ -191,8 +201,8 @@ def _overhear(
         yield Emit(Acknowledged(wanted))
         while True:
             message = yield from mailbox.take()
-            if isinstance(message, Notification | Request):
-                yield from _heed(call, wanted, asker, message)
+            assert isinstance(message, Notification | Request)
+            yield from _heed(call, wanted, asker, message)
     finally:
         stream.stop_listening(mailbox)
 
@@ -283,11 +293,12 @@ class _SessionStream:
             yield Emit(Reopened())
         asker = session.asker()
         try:
-            yield from read_messages(exchange, lambda message: _heed(self._call, self._wanted, asker, message))
-        finally:
+            yield from _read(self._call, exchange, lambda message: _heed(self._call, self._wanted, asker, message))
+        except TransportError:
             self._retry = exchange.retry
             if exchange.last_event_id is not None:
                 self._last_event_id = exchange.last_event_id
+            raise
 
     def _pause(self, failure: McpError) -> Flow[None]:
         """Let time pass before the next try: what the server wants, else longer after each failure in a row.
