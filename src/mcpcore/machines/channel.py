@@ -167,10 +167,7 @@ class DuplexChannel:
         self._mailboxes.forget(request_id)
 
     def subscribe(self, request_id: int | str) -> Mailbox:
-        """A mailbox for what arrives for one subscription.
-
-        :raises McpError: if the channel has ended.
-        """
+        """A mailbox for what arrives for one subscription, on a channel that has not ended."""
         return self._mailboxes.subscribe(request_id)
 
     def unsubscribe(self, request_id: int | str) -> None:

@@ -162,12 +162,7 @@ class Mailboxes:
         self._listeners.remove(mailbox)
 
     def subscribe(self, request_id: int | str) -> Mailbox:
-        """A mailbox for what arrives for one subscription.
-
-        :raises McpError: if the stream has ended.
-        """
-        if self.failure is not None:
-            raise again(self.failure)
+        """A mailbox for what arrives for one subscription, on a stream that has not ended."""
         mailbox = self._subscriptions[request_id] = Mailbox(self._capacity, _nobody_waits)
         return mailbox
 
