@@ -41,6 +41,12 @@ class Ada:
     def questions(self) -> list[Any]:
         return [request for request, _ in self.asked]
 
+    def forget(self) -> None:
+        """Be as new."""
+        self.action = "accept"
+        self.asked.clear()
+        self.logged.clear()
+
     def handlers(self) -> Handlers:
         return Handlers(
             elicit=self.fill_in,
