@@ -39,8 +39,8 @@ from support.stepping import (
 
 from mcpcore import (
     CallContext,
-    CallHandler,
     ConfigurationError,
+    Deliver,
     Limits,
     ReceiveData,
     ResolveHeaders,
@@ -536,7 +536,7 @@ def test_a_handler_may_ask_the_same_while_its_call_asks() -> None:
 
     world = world_in("modern", progressing)
     asking = world.play(world.client.request("tools/list", context=ALICE, on_progress=print))
-    asking.until(CallHandler)
+    asking.until(Deliver)
     assert listed(world, ALICE) == ["tool of alice"]
     asking.finish()
 

@@ -67,8 +67,8 @@ def play(
 def drain(exchange: Exchange, messages: list[Any] | None = None) -> list[Any]:
     """Put what there is to ``messages``, also before an error."""
     messages = [] if messages is None else messages
-    while (message := exchange.next_message()) is not None:
-        messages.append(message)
+    while found := exchange.next_messages():
+        messages += found
     return messages
 
 

@@ -31,6 +31,7 @@ from mcpcore import (
     Client,
     Complete,
     DeadlineExceeded,
+    Deliver,
     Emit,
     EndResponse,
     Handlers,
@@ -81,7 +82,7 @@ def operation_at(command: type[Any]) -> Play[Any]:
         play: Play[Any] = world.play(world.client.listen(tools=True))
         play.until(command)
         return play
-    if command is CallHandler:
+    if command is Deliver:
         server = talkative(modern_server)
     elif command is Spawn:
         server, options = talkative(HandshakeServer(), ROOTS), {"handlers": Handlers(roots=[])}
@@ -105,12 +106,13 @@ ANSWERS: dict[str, tuple[Callable[[Operation[Any]], object], set[type[Any]]]] = 
     "response_ended": (lambda o: o.response_ended(), {EndResponse}),
     "signalled": (lambda o: o.signalled(), {WaitFor}),
     "handler_returned": (lambda o: o.handler_returned(None), {CallHandler}),
-    "handler_failed": (lambda o: o.handler_failed(ZeroDivisionError()), {CallHandler}),
+    "delivered": (lambda o: o.delivered(), {Deliver}),
+    "handler_failed": (lambda o: o.handler_failed(ZeroDivisionError()), {CallHandler, Deliver}),
     "spawned": (lambda o: o.spawned(), {Spawn}),
     "emitted": (lambda o: o.emitted(), {Emit}),
     "reader_started": (lambda o: o.reader_started(), {StartReader}),
 }
-COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, CallHandler, Spawn, Emit, StartReader)
+COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, Deliver, Spawn, Emit, StartReader)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -428,7 +430,7 @@ def test_a_handler_of_progress_that_raises(name: str) -> None:
         raise ZeroDivisionError
 
     play = world.play(world.client.call_tool("x", context=ALICE, on_progress=handler))
-    play.until(CallHandler)
+    play.until(Deliver)
     play.step()
     with pytest.raises(ZeroDivisionError):
         play.operation.next_command()

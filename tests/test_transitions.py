@@ -102,10 +102,10 @@ def exchange_in(state: ExchangeState) -> Exchange:
         exchange.receive_head(*heads[state])
     if state is ExchangeState.ANSWERED:
         exchange.receive_data(event(ANSWER))
-        assert exchange.next_message() is None
+        assert not exchange.next_messages()
     elif state is ExchangeState.INTERRUPTED:
         exchange.receive_data(b"id: 1\ndata:\n\n")
-        assert exchange.next_message() is None
+        assert not exchange.next_messages()
         exchange.receive_end()
     elif state is ExchangeState.DONE:
         exchange.receive_data(json.dumps(ANSWER).encode())
@@ -119,7 +119,7 @@ def exchange_in(state: ExchangeState) -> Exchange:
 
 def give_answer(exchange: Exchange) -> None:
     exchange.receive_data(event(ANSWER))
-    exchange.next_message()
+    exchange.next_messages()
 
 
 def give_up(exchange: Exchange) -> None:

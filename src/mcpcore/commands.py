@@ -12,6 +12,7 @@ command                 answered by
 :class:`EndResponse`    ``response_ended()``
 :class:`WaitFor`        ``signalled()``
 :class:`CallHandler`    ``handler_returned(value)`` or ``handler_failed(exception)``
+:class:`Deliver`        ``delivered()`` or ``handler_failed(exception)``
 :class:`Spawn`          ``spawned()``
 :class:`Emit`           ``emitted()``
 :class:`StartReader`    ``reader_started()``
@@ -41,7 +42,7 @@ from mcpcore.context import RequestKind
 from mcpcore.redaction import redact_url, repr_of_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mcpcore.context import RequestContext, Resolver
     from mcpcore.machines.channel import DuplexChannel
@@ -120,6 +121,17 @@ class CallHandler:
 
     handler: Callable[..., Any] = field(repr=False)
     arguments: tuple[Any, ...] = field(repr=False)
+
+
+@frozen
+class Deliver:
+    """Call the user's ``handler(value)`` with one of ``values`` after the other, and await what is awaitable.
+
+    These are what one piece of a response told of; they come together because there may be many.
+    """
+
+    handler: Callable[[Any], Any] = field(repr=False)
+    values: Sequence[Any] = field(repr=False)
 
 
 @frozen
@@ -234,6 +246,7 @@ Command = (
     | EndResponse
     | WaitFor
     | CallHandler
+    | Deliver
     | Spawn
     | Emit[Any]
     | StartReader

@@ -22,6 +22,7 @@ from mcpcore.commands import (
     Beside,
     CallHandler,
     Complete,
+    Deliver,
     Emit,
     EndResponse,
     OpenChannel,
@@ -106,7 +107,7 @@ class Operation(Generic[T]):
         """
         if not self._is_started:
             self._is_started = True
-            self._advance(self._flow.__next__)
+            self._advance(self._flow.send, None)
         if self._error is not None:
             error, self._error = self._error, None
             try:
@@ -159,9 +160,13 @@ class Operation(Generic[T]):
         """Answer ``CallHandler`` with what the handler returned."""
         self._answer(value, CallHandler)
 
+    def delivered(self) -> None:
+        """Answer ``Deliver``: the handler has had all values."""
+        self._answer(None, Deliver)
+
     def handler_failed(self, error: Exception) -> None:
-        """Answer ``CallHandler`` with what the handler raised."""
-        self._fail(error, CallHandler)
+        """Answer ``CallHandler`` or ``Deliver`` with what the handler raised."""
+        self._fail(error, CallHandler, Deliver)
 
     def spawned(self) -> None:
         """Answer ``Spawn``: the other operation will be driven."""
@@ -209,33 +214,35 @@ class Operation(Generic[T]):
         call, sent = self._call, self._call.sent
         # An event stream that serves this call alone ends with it, and what was asked on it ends with the stream.
         notice = _cancelled_notification(sent) if sent is not None and call.own_stream is None else None
-        heir, will = call.heir(), call.last_will
+        will = call.last_will
+        heir = None if notice is None and will is None and call.own_session is None else call.heir()
         self._command = self._error = call.sent = None
         self._is_started = True
         self._flow.close()
-        if notice is None and will is None and heir.own_session is None:
+        if heir is None:
             return None
         name = "notifications/cancelled" if notice is not None else "the end of a session" if will is None else will[0]
         return Operation(name, heir, _take_leave(heir, notice, will))
 
     def _answer(self, value: object, *expected: type[Command]) -> None:
-        self._expect(expected)
-        self._advance(lambda: self._flow.send(value))
+        if not isinstance(self._command, expected):
+            raise self._unexpected(expected)
+        self._advance(self._flow.send, value)
 
     def _fail(self, error: Exception, *expected: type[Command]) -> None:
-        self._expect(expected)
-        self._advance(lambda: self._flow.throw(error))
-
-    def _expect(self, expected: tuple[type[Command], ...]) -> None:
         if not isinstance(self._command, expected):
-            asked = "nothing" if self._command is None else type(self._command).__name__
-            raise LocalProtocolError(f"{self.name}: that answers {expected[0].__name__}, but it asked for {asked}")
+            raise self._unexpected(expected)
+        self._advance(self._flow.throw, error)
 
-    def _advance(self, step: Callable[[], Command | Beside]) -> None:
-        """Let the flow go on to its next command, its result, or its error."""
+    def _unexpected(self, expected: tuple[type[Command], ...]) -> LocalProtocolError:
+        asked = "nothing" if self._command is None else type(self._command).__name__
+        return LocalProtocolError(f"{self.name}: that answers {expected[0].__name__}, but it asked for {asked}")
+
+    def _advance(self, step: Callable[[Any], Command | Beside], answer: object) -> None:
+        """Let the flow go on, with the answer, to its next command, its result, or its error."""
         self._command = None
         try:
-            command = step()
+            command = step(answer)
         except StopIteration as stop:
             self._command = Complete(stop.value)
         except McpError as error:

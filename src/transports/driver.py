@@ -21,13 +21,13 @@ from attrs import define, field, frozen
 from mcpcore import (
     CallHandler,
     Complete,
+    Deliver,
     Emit,
     EndResponse,
     LocalProtocolError,
     McpError,
     NotSentError,
     OpenChannel,
-    Progress,
     ReceiveData,
     ResolveHeaders,
     SendMessage,
@@ -167,8 +167,8 @@ class Driver:
                 with anyio.move_on_after(seconds):
                     await wait_for(signal)
                 operation.signalled()
-            case CallHandler():
-                await self._call_handler(operation, command)
+            case CallHandler() | Deliver():
+                await self._use_handler(operation, command)
             case StartReader(stream=stream):
                 self._start_reader(stream, responses.pop())
                 operation.reader_started()
@@ -177,15 +177,26 @@ class Driver:
             case StoreGet() | StorePut() | StoreDelete():
                 await self._ask_store(operation, command)
 
-    async def _call_handler(self, operation: Operation[Any], command: CallHandler) -> None:
+    async def _use_handler(self, operation: Operation[Any], command: CallHandler | Deliver) -> None:
+        outcome: Any = None
         try:
-            value = command.handler(*command.arguments)
-            if isawaitable(value):
-                value = await value
+            if isinstance(command, Deliver):
+                for value in command.values:
+                    outcome = command.handler(value)
+                    # Mostly there is nothing to await, which is seen at once.
+                    if outcome is not None and isawaitable(outcome):
+                        await outcome
+            else:
+                outcome = command.handler(*command.arguments)
+                if isawaitable(outcome):
+                    outcome = await outcome
         except Exception as error:
             operation.handler_failed(error)
         else:
-            operation.handler_returned(value)
+            if isinstance(command, Deliver):
+                operation.delivered()
+            else:
+                operation.handler_returned(outcome)
 
     def _start_reader(self, stream: EventStream, response: Response) -> None:
         if self.readers is None:
@@ -359,7 +370,7 @@ class Drive(Generic[T]):
                         return command
                     company.admit(command)
                     self.operation.spawned()
-                case CallHandler(arguments=(Progress(), *_)) if self._patience is not None:
+                case Deliver() if self._patience is not None:
                     self._patience.renew()
                     await self._driver.obey(self.operation, command, self._responses)
                 case _:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mcpcore import (
-    CallHandler,
     Complete,
+    Deliver,
     EndResponse,
     LocalProtocolError,
     McpError,
@@ -132,10 +132,11 @@ class Play:
         self.operation.signalled()
         return True
 
-    def deliver(self, command: CallHandler, whim: Whim) -> bool:
-        self.walk.model.counts["progress"] += 1
-        command.handler(*command.arguments)
-        self.operation.handler_returned(None)
+    def deliver(self, command: Deliver, whim: Whim) -> bool:
+        for value in command.values:
+            self.walk.model.counts["progress"] += 1
+            command.handler(value)
+        self.operation.delivered()
         return True
 
     def start_reader(self, command: StartReader, whim: Whim) -> bool:
@@ -218,7 +219,7 @@ _ANSWERS: dict[type, Callable[[Play, Any, Whim], bool]] = {
     ReceiveData: Play.receive,
     EndResponse: Play.end_response,
     WaitFor: Play.wait,
-    CallHandler: Play.deliver,
+    Deliver: Play.deliver,
     StartReader: Play.start_reader,
     StoreGet: Play.get_stored,
     StorePut: Play.put_stored,

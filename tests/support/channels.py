@@ -15,6 +15,7 @@ from attrs import define, field
 from mcpcore import (
     CallHandler,
     Client,
+    Deliver,
     DuplexChannel,
     Emit,
     OpenChannel,
@@ -101,6 +102,10 @@ class ChannelPlay(Play[T]):
                 self.operation.channel_opened()
             case SendMessage():
                 self._say(command)
+            case Deliver(handler=handler, values=values):
+                for value in values:
+                    handler(value)
+                self.operation.delivered()
             case CallHandler(handler=handler, arguments=arguments):
                 self.operation.handler_returned(handler(*arguments))
             case Spawn(operation=operation):

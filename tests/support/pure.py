@@ -17,6 +17,7 @@ from mcpcore import (
     CallHandler,
     Command,
     Complete,
+    Deliver,
     Emit,
     EndResponse,
     EventStream,
@@ -152,6 +153,10 @@ class PureDriver:
             case WaitFor(seconds=float(seconds)):
                 self.waited.append(seconds)
                 operation.signalled()
+            case Deliver(handler=handler, values=values):
+                for value in values:
+                    handler(value)
+                operation.delivered()
             case CallHandler(handler=handler, arguments=arguments):
                 _call(operation, handler, arguments)
             case Spawn(operation=other):

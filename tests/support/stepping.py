@@ -16,6 +16,7 @@ from mcpcore import (
     CallHandler,
     Client,
     Complete,
+    Deliver,
     Emit,
     EndResponse,
     EventStream,
@@ -225,8 +226,8 @@ class Play(Generic[T]):
         match command:
             case WaitFor():
                 self.operation.signalled()
-            case CallHandler():
-                self._call(command)
+            case CallHandler() | Deliver():
+                self._use_handler(command)
             case Spawn(operation=other, withdrawn=withdrawn):
                 self.beside.append(self.world.play(other))
                 self.beside[-1].withdrawn = withdrawn
@@ -235,13 +236,19 @@ class Play(Generic[T]):
                 self.emitted.append(value)
                 self.operation.emitted()
 
-    def _call(self, command: CallHandler) -> None:
+    def _use_handler(self, command: CallHandler | Deliver) -> None:
         try:
-            value = command.handler(*command.arguments)
+            if isinstance(command, CallHandler):
+                value = command.handler(*command.arguments)
+            else:
+                value = [command.handler(value) for value in command.values]
         except Exception as error:
             self.operation.handler_failed(error)
         else:
-            self.operation.handler_returned(value)
+            if isinstance(command, CallHandler):
+                self.operation.handler_returned(value)
+            else:
+                self.operation.delivered()
 
     def _resolve(self, command: ResolveHeaders) -> None:
         self.world.resolved.append(command.context)

@@ -18,7 +18,7 @@ import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import field, frozen
+from attrs import define, field
 
 from mcpcore.codecs.shapes import is_array, is_integer, is_object
 from mcpcore.errors import LocalProtocolError, RemoteProtocolError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mcpcore.limits import Limits
 
 
-@frozen
+@define
 class Request:
     """A call that expects an answer under the same ``id``."""
 
@@ -36,7 +36,7 @@ class Request:
     params: dict[str, Any] = field(factory=dict[str, Any], repr=False)
 
 
-@frozen
+@define
 class Notification:
     """A message that expects no answer."""
 
@@ -44,7 +44,7 @@ class Notification:
     params: dict[str, Any] = field(factory=dict[str, Any], repr=False)
 
 
-@frozen
+@define
 class Response:
     """The answer to the request ``id``."""
 
@@ -52,7 +52,7 @@ class Response:
     result: dict[str, Any] = field(repr=False)
 
 
-@frozen
+@define
 class ErrorResponse:
     """The refusal of the request ``id``, which is None if the other side could not tell which one it was."""
 
@@ -135,7 +135,7 @@ _CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=("
 
 def _fields(message: Message) -> dict[str, Any]:
     fields: dict[str, Any] = {"jsonrpc": "2.0"}
-    if isinstance(message, Request | Notification):
+    if isinstance(message, (Request, Notification)):
         if isinstance(message, Request):
             fields["id"] = message.id
         fields["method"] = message.method

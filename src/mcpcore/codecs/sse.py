@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ _WINDOW = 64 * 1024
 _RETRY_DIGITS = 9  # of milliseconds: more than eleven days is no advice, and no number to parse
 
 
-@frozen
+@define
 class ServerSentEvent:
     """One event of a stream.
 

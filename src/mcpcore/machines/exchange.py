@@ -4,8 +4,8 @@ Fed with a status, header fields and body bytes, an :class:`Exchange` yields wha
 messages that came before the answer, then the answer.  It doesn't matter whether the server chose a JSON body or an
 event stream (2026-07-28, "Streamable HTTP", Sending Messages), nor how the network cut the bytes.
 
-How to use it, in this order: ``receive_head`` once; then ``next_message`` until it returns None; then, unless ``over``,
-``receive_data``, ``receive_end`` or ``receive_failure`` with what came next, and ``next_message`` again.  Once it is
+How to use it, in this order: ``receive_head`` once; then ``next_messages`` until there are none; then, unless ``over``,
+``receive_data``, ``receive_end`` or ``receive_failure`` with what came next, and ``next_messages`` again.  Once it is
 ``over`` look at ``answer`` and ``head``.
 
 Errors raised here end the exchange.  A response that breaks off is an error only where its answer was still to come.
@@ -13,10 +13,9 @@ Errors raised here end the exchange.  A response that breaks off is an error onl
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.challenges import parse_challenges
@@ -39,7 +38,7 @@ _NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-auth
 _WANTED: dict[str | bytes, str] = {form: name for name in _NAMES for form in (name, name.encode("ascii"))}
 
 
-@frozen
+@define
 class Head:
     """What matters of a response's head."""
 
@@ -120,7 +119,8 @@ class Exchange:
     _parser: SSEParser | None = field(default=None, init=False, repr=False)
     _body: list[bytes] = field(factory=list[bytes], init=False, repr=False)
     _size: int = field(default=0, init=False)
-    _side: deque[Notification | Request] = field(factory=deque[Notification | Request], init=False, repr=False)
+    _side: list[Notification | Request] = field(factory=list[Notification | Request], init=False, repr=False)
+    _defect: McpError | None = field(default=None, init=False, repr=False)
     _seen: int = field(default=0, init=False)
     _resumptions: int = field(default=0, init=False)
     _resumed_after: str | None = field(default=None, init=False, repr=False)
@@ -278,22 +278,33 @@ class Exchange:
         assert self._interruption is not None
         return self._interruption
 
-    def next_message(self) -> Notification | Request | None:
-        """The next message that came before the answer, or None if there is none yet.
+    def next_messages(self) -> list[Notification | Request]:
+        """The messages that came before the answer, as far as they have been received; none if there are no more yet.
+
+        Where the stream turns bad behind some, they are returned, and the error is raised by the next call.
 
         :raises RemoteProtocolError: if the stream holds something that is not JSON-RPC.
         :raises LimitExceeded: if a message is too large, or there are too many.
         """
-        while not self._side and self.state is ExchangeState.STREAM and self._parser is not None:
-            event = self._parser.next_event()
-            if event is None:
-                return None
+        if self._defect is not None:
+            raise self._defect
+        try:
+            self._read_events()
+        except McpError as defect:
+            if not self._side:
+                raise
+            self._defect = defect
+        messages, self._side = self._side, []
+        return messages
+
+    def _read_events(self) -> None:
+        parser = self._parser
+        while self.state is ExchangeState.STREAM and parser is not None and (event := parser.next_event()) is not None:
             # Empty data is no message: it primes a client to resume (2025-11-25, "Transports").
             if event.event == "message" and event.data:
                 self._take(event.data)
                 if self.answer is not None:
                     self._advance(ExchangeEvent.ANSWER)
-        return self._side.popleft() if self._side else None
 
     def _take(self, data: bytes) -> None:
         """Sort the messages of one body or event: ours, to be handled, or not for us."""
@@ -301,7 +312,7 @@ class Exchange:
             self._seen += 1
             if self._seen > self._limits.stream_messages and not self.listens:
                 raise self._limits.exceeded("stream_messages", "too many messages before the answer")
-            if isinstance(message, Notification | Request):
+            if isinstance(message, (Notification, Request)):
                 self._side.append(message)
             elif self.request_id is not None and self.answer is None and self._is_ours(message):
                 self.answer = message

@@ -52,12 +52,15 @@ def modern_request(
     """One request of the modern era (2026-07-28, "Streamable HTTP", Sending Messages and Request Metadata)."""
     state = call.state
     request_id = state.next_id()
-    meta = dict(request_meta(revision, state.client_info, state.capabilities(revision)))
+    meta = request_meta(revision, state.client_info, state.capabilities(revision))
     if call.on_progress is not None and kind is RequestKind.REQUEST:
         meta[PROGRESS_TOKEN_KEY] = request_id
     if call.log_level is not None and kind is RequestKind.REQUEST:
         meta[LOG_LEVEL_KEY] = call.log_level
-    message = Request(request_id, method, with_meta(params, {**meta, **state.trace()}))
+    if state.trace_hook is not None:
+        meta.update(state.trace())
+    message = Request(request_id, method, with_meta(params, meta))
+    body = jsonrpc.encode(message)  # first, because it says best what is wrong with a text that is none
     name = rpc_name(method, params)
     return Outbound(
         kind=kind,
@@ -67,13 +70,13 @@ def modern_request(
             (b"mcp-protocol-version", revision.name.encode("ascii")),
             *mirrored_headers(method, name or state.routing_name(method, params)),
         ),
-        body=jsonrpc.encode(message),
+        body=body,
         rpc_method=method,
         rpc_name=name,
         request_id=request_id,
         revision=revision,
         is_stream=kind is RequestKind.LISTEN,
-        trace=trace_in(message.params),
+        trace=None if state.trace_hook is None else trace_in(message.params),
     )
 
 
@@ -101,12 +104,24 @@ def _send_once(
 ) -> Flow[Exchange]:
     """Make one request, with the arguments that its tool wants mirrored into headers."""
     if outbound.rpc_method != "tools/call" or outbound.rpc_name is None:
-        return (yield from send(call, outbound, resolution))
+        return send(call, outbound, resolution)
+    if not call.is_settled:
+        return _settle_and_send(call, outbound, outbound.rpc_name, params)
+    return send(call, _with_arguments(call, outbound, outbound.rpc_name, params))
+
+
+def _settle_and_send(call: Call, outbound: Outbound, tool: str, params: dict[str, Any]) -> Flow[Exchange]:
     # Which definition of the tool this identity was shown is known as soon as it is known whose call this is.
-    resolution = None if call.is_settled else (yield from resolve(call, outbound))
-    annotations = call.mirrored(outbound.rpc_name)
+    resolution = yield from resolve(call, outbound)
+    return (yield from send(call, _with_arguments(call, outbound, tool, params), resolution))
+
+
+def _with_arguments(call: Call, outbound: Outbound, tool: str, params: dict[str, Any]) -> Outbound:
+    annotations = call.mirrored(tool)
+    if not annotations:
+        return outbound
     headers = mirrored_arguments(annotations, as_object(params.get("arguments")) or {})
-    return (yield from send(call, evolve(outbound, headers=(*outbound.headers, *headers)), resolution))
+    return evolve(outbound, headers=(*outbound.headers, *headers))
 
 
 def supported_versions(answer: Response | ErrorResponse | None) -> Collection[str]:

@@ -16,7 +16,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.header_fields import encode_value
@@ -26,6 +26,7 @@ from mcpcore.codecs.shapes import as_text, is_integer
 from mcpcore.commands import (
     Beside,
     CallHandler,
+    Deliver,
     EndResponse,
     ReceiveData,
     ResolveHeaders,
@@ -88,9 +89,10 @@ _FOLLOWED = frozenset({307, 308})
 _DENIED = frozenset({401, 403})
 _RETRY_LATER = frozenset({429, 503})
 INTERNAL_ERROR = -32603
+PROGRESS = "notifications/progress"
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Outbound:
     """One HTTP request before its headers are resolved.
 
@@ -254,7 +256,8 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
         raise
     finally:
         call.state.counters.ignored_messages += exchange.ignored
-    yield from _withdraw_the_rest(call)
+    if call.withdrawn:
+        yield from _withdraw_the_rest(call)
     return exchange
 
 
@@ -272,7 +275,7 @@ def _read(
     asker = _in_its_session(outbound, exchange)
     yield from read_messages(
         exchange,
-        take=lambda message: handle_message(call, asker, message),
+        take=lambda messages: _handle_messages(call, asker, messages),
         resume=lambda: _resume(call, outbound, exchange),
     )
     if not outbound.answered_elsewhere:
@@ -282,7 +285,7 @@ def _read(
 
 def read_messages(
     exchange: Exchange,
-    take: Callable[[Notification | Request], Flow[None]],
+    take: Callable[[list[Notification | Request]], Flow[None]],
     resume: Callable[[], Flow[None]] | None = None,
 ) -> Flow[None]:
     """Read a response until all that matters has been received.
@@ -291,13 +294,22 @@ def read_messages(
     :param resume: takes up an event stream that broke off, if that may be done.
     """
     try:
-        while (message := exchange.next_message()) is not None or not exchange.over:
-            if message is not None:
-                yield from take(message)
-            elif exchange.is_interrupted and resume is not None:
+        while (messages := exchange.next_messages()) or not exchange.over:
+            if messages:
+                yield from take(messages)
+                continue
+            if exchange.is_interrupted and resume is not None:
                 yield from resume()
+                continue
+            try:
+                data = yield _RECEIVE_DATA
+            except McpError as error:
+                exchange.receive_failure(error)
+                continue
+            if data is None:
+                exchange.receive_end()
             else:
-                yield from _receive_more(exchange)
+                exchange.receive_data(data)
     except McpError:
         if exchange.is_open:
             yield _CLOSE
@@ -308,19 +320,6 @@ def drain(exchange: Exchange) -> Flow[None]:
     """Leave a response that has answered, so that its connection can be used again."""
     if exchange.is_open:
         yield _DRAIN
-
-
-def _receive_more(exchange: Exchange) -> Flow[None]:
-    """Read what comes next of a response's body."""
-    try:
-        data = yield _RECEIVE_DATA
-    except McpError as error:
-        exchange.receive_failure(error)
-    else:
-        if data is None:
-            exchange.receive_end()
-        else:
-            exchange.receive_data(data)
 
 
 def _resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
@@ -419,6 +418,35 @@ def tell(call: Call, outbound: Outbound) -> Flow[Exchange | None]:
     return None
 
 
+def _handle_messages(call: Call, outbound: Outbound, messages: list[Notification | Request]) -> Flow[None]:
+    """Handle several messages, in order; progress that comes in a row is delivered in one go."""
+    steps: list[Progress] = []
+    for message in messages:
+        if isinstance(message, Notification) and message.method == PROGRESS:
+            steps += _read_progress(call, outbound, message)
+            continue
+        yield from _deliver(call, steps)
+        steps = []
+        yield from handle_message(call, outbound, message)
+    yield from _deliver(call, steps)
+
+
+def _deliver(call: Call, steps: list[Progress]) -> Flow[None]:
+    if steps and call.on_progress is not None:
+        yield Deliver(call.on_progress, steps)
+
+
+def _read_progress(call: Call, outbound: Outbound, message: Notification) -> tuple[Progress, ...]:
+    """The progress that a notification tells of, if this call wants to know about it and it is this call's."""
+    if call.on_progress is None:
+        return ()
+    progress, token = optional(message.params, Progress.from_json), message.params.get("progressToken")
+    if progress is not None and is_integer(token) and token == outbound.request_id:
+        return (progress,)
+    call.state.counters.ignored_messages += 1
+    return ()
+
+
 def handle_message(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
     """Handle what a server sends before its answer to ``outbound``: progress, changes, and requests of its own."""
     if isinstance(message, Request):
@@ -426,13 +454,8 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
             yield from _answer(call, outbound, message)
     elif (change := Change.from_notification(message)) is not None:
         yield from _forget_changed(call, change)
-    elif message.method == "notifications/progress" and call.on_progress is not None:
-        progress = optional(message.params, Progress.from_json)
-        token = message.params.get("progressToken")
-        if progress is not None and is_integer(token) and token == outbound.request_id:
-            yield CallHandler(call.on_progress, (progress,))
-        else:
-            call.state.counters.ignored_messages += 1
+    elif message.method == PROGRESS:
+        yield from _deliver(call, [*_read_progress(call, outbound, message)])
     elif message.method == "notifications/message" and call.state.handlers.log is not None:
         log = optional(message.params, LogMessage.from_json)
         if log is not None:

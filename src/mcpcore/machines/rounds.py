@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from mcpcore.codecs.shapes import as_object, as_text
-from mcpcore.commands import CallHandler, WaitFor
+from mcpcore.commands import Deliver, WaitFor
 from mcpcore.errors import InputRequiredError, RemoteProtocolError
 from mcpcore.handlers import BY_HAND
 from mcpcore.machines.server_requests import ask_handlers, handler_of, refusal_of
@@ -122,7 +122,7 @@ class _Unfinished:
 
     def report(self, progress: Progress) -> Flow[None]:
         if self._call.on_progress is not None:
-            yield CallHandler(self._call.on_progress, (progress,))
+            yield Deliver(self._call.on_progress, (progress,))
 
     def wait(self, seconds: float) -> Flow[None]:
         yield WaitFor(Signal(), max(seconds, 0.0))

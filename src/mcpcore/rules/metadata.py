@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mcpcore.errors import LocalProtocolError
@@ -46,9 +47,7 @@ def encode_header_value(text: str) -> bytes:
     return f"{opening}{b64encode(text.encode()).decode('ascii')}{closing}".encode("ascii")
 
 
-def request_meta(
-    revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]
-) -> Mapping[str, Any]:
+def request_meta(revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> dict[str, Any]:
     """What every modern request of one client carries in ``_meta``."""
     return {
         PROTOCOL_VERSION_KEY: revision.name,
@@ -62,7 +61,9 @@ def with_meta(params: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, A
 
     :raises LocalProtocolError: if they have a ``_meta`` that is not an object.
     """
-    own = params.get("_meta", {})
+    if "_meta" not in params:
+        return {**params, "_meta": meta} if meta else dict(params)
+    own = params["_meta"]
     if not isinstance(own, Mapping):
         raise LocalProtocolError("_meta, among the parameters, is not an object")
     return {**params, "_meta": {**own, **meta}} if meta else dict(params)
@@ -73,9 +74,14 @@ def mirrored_headers(method: str, name: str | None) -> list[tuple[bytes, bytes]]
 
     :raises LocalProtocolError: if the method's name does not fit its header, for which there is no encoding.
     """
-    if not _PLAIN.fullmatch(method):
-        raise LocalProtocolError("the name of the method cannot be sent as a header")
-    headers = [(b"mcp-method", method.encode("ascii"))]
+    headers = [_method_header(method)]
     if name is not None:
         headers.append((b"mcp-name", encode_header_value(name)))
     return headers
+
+
+@lru_cache(maxsize=64)
+def _method_header(method: str) -> tuple[bytes, bytes]:
+    if not _PLAIN.fullmatch(method):
+        raise LocalProtocolError("the name of the method cannot be sent as a header")
+    return b"mcp-method", method.encode("ascii")

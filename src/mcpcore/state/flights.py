@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field
 
-from mcpcore.commands import Beside, CallHandler, ResolveHeaders, StoreDelete, StoreGet, StorePut, WaitFor
+from mcpcore.commands import Beside, CallHandler, Deliver, ResolveHeaders, StoreDelete, StoreGet, StorePut, WaitFor
 from mcpcore.signals import Signal
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = TypeVar("P")
 
-_ASKS_OTHERS = (ResolveHeaders, CallHandler, Beside, StoreGet, StorePut, StoreDelete)
+_ASKS_OTHERS = (ResolveHeaders, CallHandler, Deliver, Beside, StoreGet, StorePut, StoreDelete)
 
 
 @define(eq=False)

@@ -200,8 +200,11 @@ class Partitions:
             return partition
         partition.is_kept = True
         store[partition.name] = partition
-        self._trim(store, bound, partition)
-        self._sweep(partition)
+        if len(store) > bound:
+            self._trim(store, bound, partition)
+        now = self.now()
+        if now >= self._next_sweep:
+            self._sweep(now, partition)
         return partition
 
     def claim(self, partition: Partition) -> None:
@@ -229,11 +232,8 @@ class Partitions:
                 return
             self._evict(store, idle)
 
-    def _sweep(self, newcomer: Partition) -> None:
+    def _sweep(self, now: float, newcomer: Partition) -> None:
         """Now and then, let go of whom nobody has asked for in a long time."""
-        now = self.now()
-        if now < self._next_sweep:
-            return
         self._next_sweep = now + self._limits.idle_partition / 8
         for store in (self._named, self._anonymous):
             for partition in list(store.values()):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
 
+from mcpcore.codecs.jsonrpc import Response
 from mcpcore.context import RequestKind
 from mcpcore.machines.channel import ensure_channel, request_on
 from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
@@ -23,6 +24,7 @@ from mcpcore.machines.session import ensure_session, exchange_in_session, reques
 if TYPE_CHECKING:
     from mcpcore.codecs.jsonrpc import Request
     from mcpcore.commands import Flow
+    from mcpcore.machines.exchange import Exchange
     from mcpcore.machines.requests import Outbound
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.state.call import Call
@@ -84,7 +86,8 @@ class _Modern:
         return early or (yield from resolve(self._call, self._outbound))
 
     def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
-        result = yield from self._send(self._outbound, self._params, resolution)
+        exchange = yield from send_modern(self._call, self._outbound, self._params, resolution)
+        result = _modern_result(exchange)
         if result_type(result) == "complete":
             return result
         return (yield from finish(self._call, self._method, self._params, result, self._ask_more))
@@ -92,15 +95,13 @@ class _Modern:
     def _ask_more(self, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
         """Another request on the way to the result: the next round of this one, or what an extension asks."""
         outbound = modern_request(self._call, self._verdict.revision, method, params)
-        return (yield from self._send(outbound, params))
+        return _modern_result((yield from send_modern(self._call, outbound, params)))
 
-    def _send(
-        self, outbound: Outbound, params: dict[str, Any], resolution: Resolution | None = None
-    ) -> Flow[dict[str, Any]]:
-        exchange = yield from send_modern(self._call, outbound, params, resolution)
-        if denies_modern_era(exchange):
-            raise VerdictBroken(refusal(exchange))
-        return result_of(exchange)
+
+def _modern_result(exchange: Exchange) -> dict[str, Any]:
+    if isinstance(exchange.answer, Response):
+        return exchange.answer.result
+    raise VerdictBroken(refusal(exchange)) if denies_modern_era(exchange) else refusal(exchange)
 
 
 @define(eq=False)

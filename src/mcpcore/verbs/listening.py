@@ -13,6 +13,7 @@ listener's own context.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
@@ -101,7 +102,7 @@ def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> F
 def _read(call: Call, exchange: Exchange, take: Callable[[Notification | Request], Flow[None]]) -> Flow[None]:
     """Read an open stream to its end."""
     try:
-        yield from read_messages(exchange, take)
+        yield from read_messages(exchange, lambda messages: _each(take, messages))
     finally:
         call.state.counters.ignored_messages += exchange.ignored
 
@@ -129,6 +130,11 @@ class _Subscription:
     def _is_own(self, message: Notification) -> bool:
         meta = as_object(message.params.get("_meta")) or {}
         return bool(meta.get(SUBSCRIPTION_ID_KEY) == self._outbound.request_id)
+
+
+def _each(take: Callable[[Notification | Request], Flow[None]], messages: list[Notification | Request]) -> Flow[None]:
+    for message in messages:
+        yield from take(message)
 
 
 def _tell(call: Call, outbound: Outbound, notification: Notification) -> Flow[None]:
@@ -291,9 +297,9 @@ class _SessionStream:
             yield Emit(Acknowledged(self._wanted))
         elif self._last_event_id is None:
             yield Emit(Reopened())
-        asker = session.asker()
+        heed = partial(_heed, self._call, self._wanted, session.asker())
         try:
-            yield from _read(self._call, exchange, lambda message: _heed(self._call, self._wanted, asker, message))
+            yield from _read(self._call, exchange, heed)
         except TransportError:
             self._retry = exchange.retry
             if exchange.last_event_id is not None:

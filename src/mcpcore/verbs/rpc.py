@@ -41,22 +41,28 @@ def request(
     call: Call, method: str, params: dict[str, Any], mode: CacheMode = CacheMode.BYPASS
 ) -> Flow[dict[str, Any]]:
     """Make one request and return its result."""
-    return (yield from ask(call, method, params, mode)).results[0]
+    if mode is CacheMode.BYPASS:
+        return settled(call, lambda verdict: asking(call, verdict, method, params).make())
+    return _first(ask(call, method, params, mode))
+
+
+def _first(asked: Flow[Answer]) -> Flow[dict[str, Any]]:
+    return (yield from asked).results[0]
 
 
 def ask(call: Call, method: str, params: dict[str, Any], mode: CacheMode, *, is_list: bool = False) -> Flow[Answer]:
     """Make one request, unless the answer is at hand."""
-    return (yield from settled(call, lambda verdict: _ask(call, verdict, method, params, mode, is_list=is_list)))
+    return settled(call, lambda verdict: _ask(call, verdict, method, params, mode, is_list=is_list))
 
 
 def notify(call: Call, method: str, params: dict[str, Any]) -> Flow[None]:
     """Send one notification."""
-    return (yield from settled(call, lambda verdict: _notify(call, verdict, method, params)))
+    return settled(call, lambda verdict: _notify(call, verdict, method, params))
 
 
 def ping(call: Call) -> Flow[None]:
     """See whether the server answers: by ``ping`` where the revision has it, else by ``server/discover``."""
-    return (yield from settled(call, lambda verdict: _ping(call, verdict)))
+    return settled(call, lambda verdict: _ping(call, verdict))
 
 
 def verdict(call: Call) -> Flow[Verdict]:
@@ -79,38 +85,41 @@ def require(call: Call, capability: str, detail: str | None = None) -> Flow[None
 
 def open_(call: Call) -> Flow[Discovery]:
     """Do what the first call of an identity does before its own request."""
-    return (yield from settled(call, lambda verdict: _open(call, verdict)))
+    return settled(call, lambda verdict: _open(call, verdict))
 
 
 def settled(call: Call, speak: Callable[[Verdict], Flow[T]]) -> Flow[T]:
     """Speak to the server as the verdict says; if that no longer holds, find out anew and speak once more."""
     verdict = yield from negotiate(call)
     try:
-        return (yield from _translated(call, speak(verdict)))
-    except VerdictBroken as broken:
-        verdict = yield from negotiate_again(call, broken, verdict)
+        return (yield from speak(verdict))
+    except (VerdictBroken, OpeningRefused) as refused:
+        broken = _translated(call, refused)
+    verdict = yield from negotiate_again(call, broken, verdict)
     try:
-        return (yield from _translated(call, speak(verdict)))
-    except VerdictBroken as broken:
-        raise broken.error from None
+        return (yield from speak(verdict))
+    except (VerdictBroken, OpeningRefused) as refused:
+        raise _translated(call, refused).error from None
 
 
-def _translated(call: Call, flow: Flow[T]) -> Flow[T]:
-    """A refusal to open a session or stream, as what it says about the verdict."""
-    try:
-        return (yield from flow)
-    except OpeningRefused as refused:
-        error = refused.error(call)
-        if is_foreign(refused.exchange) or is_modern_error(refused.exchange):
-            raise VerdictBroken(error) from None
-        raise error from None
+def _translated(call: Call, refused: VerdictBroken | OpeningRefused) -> VerdictBroken:
+    """A refusal to open a session or stream, as what it says about the verdict.
+
+    :raises McpError: if it says nothing about it.
+    """
+    if isinstance(refused, VerdictBroken):
+        return refused
+    error = refused.error(call)
+    if is_foreign(refused.exchange) or is_modern_error(refused.exchange):
+        return VerdictBroken(error)
+    raise error from None
 
 
 def _ask(
     call: Call, verdict: Verdict, method: str, params: dict[str, Any], mode: CacheMode, *, is_list: bool = False
 ) -> Flow[Answer]:
     request = asking(call, verdict, method, params)
-    return (yield from answer(call, request, verdict.revision, cache_key(method, params), mode, is_list=is_list))
+    return answer(call, request, verdict.revision, cache_key(method, params), mode, is_list=is_list)
 
 
 def _notify(call: Call, verdict: Verdict, method: str, params: dict[str, Any]) -> Flow[None]:
