@@ -65,7 +65,7 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     :param definition: the tool's, if the caller has it.
     """
     name = params["name"]
-    if definition is not None:
+    if definition is not None and (yield from rpc.verdict(call)).is_modern and not call.state.over_channel:
         call.shown[name] = read_annotations(definition.input_schema)
     result = CallToolResult.from_json((yield from _call(call, params)))
     if definition is not None:
