@@ -228,6 +228,7 @@ async def _read(
             after_each()
             while (room := stream.room) is not None:
                 await wait_for(room)
+                after_each()
         stream.receive_end()
     except Exception as error:
         stream.request_failed(_failure(error, f"the {name} could not be read"))
