@@ -1,4 +1,4 @@
-"""What the specification demands in passing, of every era and transport alike, and no other test is about."""
+"""What the specification demands in passing, and no other test is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.pure import Answer, PureDriver, message_of, result_reply, sse_reply
+from support.channels import Peer, channel_world
+from support.pure import Answer, PureDriver, error_reply, headers_of, message_of, result_reply, sse_reply
 from support.stepping import (
     DISCOVERY,
     FOUND,
@@ -28,8 +29,12 @@ from mcpcore import (
     ElicitResult,
     ElicitUrlRequest,
     Handlers,
+    LocalProtocolError,
+    Operation,
+    RpcError,
     SendRequest,
     TextContent,
+    TransportError,
 )
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
@@ -221,3 +226,69 @@ def test_what_a_model_is_asked_in_one_request_is_not_told_it_in_the_next() -> No
     driver = PureDriver(requiring(*rounds))
     assert driver.run(Client(URL, handlers=Handlers(sample=handler)).call_tool("x")).text == "found"
     assert told == [["one"], ["two"]]
+
+
+LISTS: dict[str, Callable[[Client], Operation[Any]]] = {
+    "tools": lambda client: client.list_tools(),
+    "prompts": lambda client: client.list_prompts(),
+    "resources": lambda client: client.list_resources(),
+    "resourceTemplates": lambda client: client.list_resource_templates(),
+}
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_every_list_may_have_pages(key: str) -> None:
+    """All revisions: "Pagination"."""
+    entries = [{"name": n, "uri": f"x:{n}", "uriTemplate": f"x:{n}/{{a}}", "inputSchema": {}} for n in "abc"]
+    cursors: list[Any] = []
+
+    def server(request: SendRequest) -> Answer:
+        cursors.append(message_of(request)["params"].get("cursor"))
+        more = {} if len(cursors) == len(entries) else {"nextCursor": f" {len(cursors)} "}
+        return result_reply(request, {"resultType": "complete", key: [entries[len(cursors) - 1]], **more})
+
+    found = PureDriver(server).run(LISTS[key](Client(URL, protocol_version=MODERN)))
+    assert [one.name for one in found] == ["a", "b", "c"]
+    assert cursors == [None, " 1 ", " 2 "]
+
+
+@pytest.mark.parametrize("code", [-32602, -32002])
+def test_a_resource_that_is_not_there_is_an_error_of_either_code(code: int) -> None:
+    """2026-07-28: "Resources", Error Handling."""
+    driver = PureDriver(lambda request: error_reply(request, code, data={"uri": "file:///a"}))
+    with pytest.raises(RpcError) as caught:
+        driver.run(Client(URL, protocol_version=MODERN).read_resource("file:///a"))
+    assert (caught.value.code, caught.value.data) == (code, {"uri": "file:///a"})
+
+
+def annotated(name: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": name}}}
+    return {"resultType": "complete", "tools": [{"name": "x", "inputSchema": schema}]}
+
+
+@pytest.mark.parametrize("number", [0, -7, 42.0, 2**53 - 1, -(2**53) + 1, 2**53, -(2**53), 2.0**53])
+def test_integers_in_headers_are_those_that_everybody_reads_alike(number: float) -> None:
+    """2026-07-28: "Streamable HTTP", Schema Extension."""
+    driver = PureDriver(lambda r: result_reply(r, annotated("N")) if r.rpc_method == "tools/list" else modern_server(r))
+    client = Client(URL, protocol_version=MODERN)
+    driver.run(client.list_tools())
+    if abs(number) < 2**53:
+        driver.run(client.call_tool("x", {"n": number}))
+        assert headers_of(driver.sent[-1])["mcp-param-n"] == str(int(number))
+        return
+    with pytest.raises(LocalProtocolError):
+        driver.run(client.call_tool("x", {"n": number}))
+    assert len(driver.sent) == 1
+
+
+def test_what_was_listened_for_is_asked_for_again_where_the_channel_had_to_be_opened_again() -> None:
+    """2026-07-28: "Subscriptions", Graceful Closure."""
+    world = channel_world(Peer(MODERN, silent={"subscriptions/listen"}))
+    for number in (1, 2):
+        play = world.play(world.client.listen(tools=True, uris=["file:///a"]))
+        play.until_blocked()
+        assert (len(world.channels), world.methods().count("subscriptions/listen")) == (number, number)
+        wanted = {"toolsListChanged": True, "resourceSubscriptions": ["file:///a"]}
+        assert world.messages[-1]["params"]["notifications"] == wanted
+        world.channel.receive_end()
+        assert isinstance(play.fail(), TransportError)
