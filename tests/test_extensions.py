@@ -250,7 +250,22 @@ def test_an_error_on_the_way_ends_the_call() -> None:
         driver.run(client().call_tool("t"))
 
 
-@pytest.mark.parametrize("name", ["receipts", "/receipts", "com.example/", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "receipts",
+        "/receipts",
+        "com.example/",
+        "",
+        "2com/x",
+        "com./x",
+        "com.e-/x",
+        "com.ex_ample/x",
+        "com/-x",
+        "com/x/y",
+        "com/é",
+    ],
+)
 def test_an_extension_is_named_with_a_prefix(name: str) -> None:
     with pytest.raises(ConfigurationError, match="a prefix and a name"):
         client(extensions=[Extension(name)])

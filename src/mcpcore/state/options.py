@@ -7,6 +7,7 @@ work.
 from __future__ import annotations
 
 import os
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 OptionT = TypeVar("OptionT", bound=Enum)
 
 _SHORTEST_DIGEST_KEY = 16
+# A prefix of labels, and a name (2026-07-28, "Overview", _meta).
+_LABEL = "[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_EXTENSION = re.compile(rf"{_LABEL}(?:\.{_LABEL})*/[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def choice(options: type[OptionT], name: str, value: str) -> OptionT:
@@ -55,12 +59,10 @@ def checked_client_info(info: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def by_name(extensions: Iterable[Extension]) -> Mapping[str, Extension]:
-    """The extensions by their names, each of which has a prefix (2026-07-28, "Overview", Extensions)."""
+    """The extensions by their names (2026-07-28, "Versioning and Compatibility", Extension Negotiation)."""
     named = {extension.name: extension for extension in extensions}
-    for name in named:
-        prefix, _, rest = name.partition("/")
-        if not prefix or not rest:
-            raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
+    if not all(map(_EXTENSION.fullmatch, named)):
+        raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
     return named
 
 
