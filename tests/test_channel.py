@@ -202,11 +202,11 @@ def test_a_handshake_that_fails_ends_the_channel_and_the_next_call_opens_another
 
 
 def test_a_modern_request_that_is_refused_for_its_revision_is_made_once_more() -> None:
-    refusals = [-32022]
+    refusals, supported = [-32022], [MODERN]
 
     def peer(message: Message) -> Iterable[object]:
         if message["method"] == "tools/call" and refusals:
-            return [error(message, refusals.pop(), {"supported": [MODERN]})]
+            return [error(message, refusals.pop(), {"supported": supported})]
         return Peer()(message)
 
     world = channel_world(peer)
@@ -215,6 +215,11 @@ def test_a_modern_request_that_is_refused_for_its_revision_is_made_once_more() -
     assert world.messages[1]["id"] != world.messages[2]["id"]
     refusals += [-32022, -32022]
     assert isinstance(world.fail(world.client.call_tool("x")), RpcError)
+    assert refusals == []
+    supported[:] = ["2099-01-01"]
+    refusals += [-32022]
+    assert isinstance(world.fail(world.client.call_tool("x")), RpcError)
+    assert refusals == []
 
 
 # One handshake.

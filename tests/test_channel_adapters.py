@@ -218,6 +218,25 @@ async def _once_asked(server: Server, method: str, then: Callable[[Message], Awa
     await then(next(message for message in server.received if message["method"] == method))
 
 
+@BOTH
+async def test_a_server_that_closes_the_channel(version: str) -> None:
+    server = silent(version)
+
+    async def fail() -> None:
+        with pytest.raises(TransportError, match="the server closed the channel"):
+            await client.call_tool("x")
+
+    async with connected(server) as client:
+        await client.ping()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail)
+            tasks.start_soon(fail)
+            await anyio.wait_all_tasks_blocked()
+            await server.ends[0].aclose()
+        await client.ping()
+    assert len(server.ends) == 2
+
+
 # Channels that misbehave.
 
 
@@ -361,19 +380,23 @@ async def test_a_client_that_is_closed_while_its_channel_is_being_opened() -> No
     assert wire.is_closed
 
 
-async def test_a_call_in_flight_when_the_client_is_closed() -> None:
-    wire = Wire(gate=anyio.Event())
+async def test_calls_in_flight_when_the_client_is_closed() -> None:
+    """One has begun to send, one waits for its turn to."""
+    wire = Wire()
 
     async def call() -> None:
         with pytest.raises((TransportError, LocalProtocolError)) as caught:
-            await client.ping()
+            await client.call_tool("x")
         assert not isinstance(caught.value, NotSentError)
 
     with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks, over(wire) as client:
-            tasks.start_soon(call)
-            tasks.start_soon(call)
-            await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks:
+            async with over(wire) as client:
+                await client.ping()
+                wire.gate = anyio.Event()
+                tasks.start_soon(call)
+                tasks.start_soon(call)
+                await anyio.wait_all_tasks_blocked()
 
 
 async def test_a_client_over_a_channel_is_left_by_the_task_that_entered_it() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ from mcpcore import (
     Acknowledged,
     CallContext,
     CallHandler,
+    DuplexChannel,
     Handlers,
     LimitExceeded,
     Limits,
     ListChanged,
-    McpError,
     ResourceUpdated,
     Root,
     RpcError,
@@ -152,13 +151,10 @@ def test_a_request_that_the_server_withdraws(listens: bool) -> None:
         other.until_blocked()
 
 
-def test_a_listener_on_a_channel_that_has_just_ended() -> None:
-    def peer(message: Message) -> Iterable[object]:
-        answers = list(Peer()(message))
-        world.push(*answers)
-        world.channel.receive_end()
-        return []
-
-    world = channel_world(peer, limits=Limits(handshakes=2))
-    failed = world.fail(world.client.listen())
-    assert isinstance(failed, McpError)
+def test_nobody_can_listen_to_what_has_ended() -> None:
+    channel = DuplexChannel("x", Limits())
+    channel.receive_end()
+    for attempt in (channel.listen, lambda: channel.expect(1)):
+        with pytest.raises(TransportError) as caught:
+            attempt()
+        assert caught.value is not channel.failure

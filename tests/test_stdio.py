@@ -157,6 +157,24 @@ async def test_a_program_that_ends_is_started_anew_by_the_next_call(era: str, ho
     assert not is_running(second["pid"])
 
 
+async def test_a_program_that_takes_no_more_input() -> None:
+    plugged = anyio.Event()
+
+    async def plug(client: Client) -> None:
+        with pytest.raises(TransportError):
+            await client.call_tool("plug", on_progress=lambda _: plugged.set())
+
+    async with started("handshake", limits=Limits(exit=0.05)) as client, anyio.create_task_group() as tasks:
+        first = await told(client, "surroundings")
+        tasks.start_soon(plug, client)
+        await plugged.wait()
+        with pytest.raises(TransportError) as caught:
+            await client.ping()
+        assert caught.value.message == "the server's process takes no more input"
+        second = await told(client, "surroundings")
+    assert first["pid"] != second["pid"]
+
+
 async def test_a_program_that_cannot_be_started() -> None:
     async with stdio.connect("/no/such/program", args=["secret"], name="mine") as client:
         with pytest.raises(TransportError) as caught:

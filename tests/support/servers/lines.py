@@ -45,10 +45,10 @@ def call(request: dict[str, Any], name: str, arguments: dict[str, Any]) -> dict[
             return text("done")
         case "cancelled":
             return text(cancelled)
-    return end(name, arguments)
+    return end(request, name, arguments)
 
 
-def end(name: str, arguments: dict[str, Any]) -> None:
+def end(request: dict[str, Any], name: str, arguments: dict[str, Any]) -> None:
     """End in the way that a tool is named after; any other tool never answers."""
     match name:
         case "exit":
@@ -57,6 +57,11 @@ def end(name: str, arguments: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "close":
             os.close(1)
+        case "plug":
+            os.close(0)
+            progress = {"progressToken": request["params"]["_meta"]["progressToken"], "progress": 1}
+            say(method="notifications/progress", params=progress)
+            signal.pause()
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any] | None:
