@@ -36,7 +36,7 @@ from transports.cli.running import run_on
 from transports.cli.text import one_line, visible
 from transports.demo import Era, Evidence, Tokens, play
 from transports.demo.scene import TOKEN_HEADER, USER_HEADER, UserHeaders
-from transports.testing import Answer, RawResult, ReceivedRequest, Served, Server, Tool, echo_headers, serve
+from transports.testing import Answer, Progress, RawResult, ReceivedRequest, Served, Server, Tool, echo_headers, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]\u202egpj\u2028end"
@@ -341,6 +341,45 @@ def test_a_tool_that_fails_says_so_on_stderr(command: Command) -> None:
     assert (outcome.code, outcome.complaint) == (1, f"the tool answer failed: {SHOWN}")
     assert as_json.code == 1
     assert json.loads(as_json.out)["isError"] is True
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers what was written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def work(arguments: dict[str, Any], request: ReceivedRequest) -> Any:
+    yield Progress(1, total=4)
+    yield Progress(2, total=4, message=f"{EVIL} {'x' * 200}")
+    yield "done"
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_progress_is_a_bar_on_a_terminal(command: Command, monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with listening(Server([Tool(work)])) as served:
+        outcome = command("call", served.url, "work")
+    assert (outcome.code, outcome.out) == (0, "done\n")
+    [call] = served.server.journal.requests("tools/call")
+    if term == "dumb":
+        assert (terminal.getvalue(), "progressToken" in call.params["_meta"]) == ("", False)
+        return
+    last = terminal.getvalue().rpartition("\r\x1b[2K")[2]
+    assert "\\x1b]0;owned\\x07\\x1b[2J[bold red]\\u202egpj" in last
+    assert " 50%" in last
+    assert "…" in last
+    assert terminal.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K"), "it is gone when the call is over"
+
+
+def test_elsewhere_progress_is_not_even_asked_for(command: Command) -> None:
+    with listening(Server([Tool(work)])) as served:
+        outcome = command("call", served.url, "work")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "done\n", "")
+    [call] = served.server.journal.requests("tools/call")
+    assert "progressToken" not in call.params["_meta"]
 
 
 # How the server is spoken to

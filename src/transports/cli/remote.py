@@ -16,6 +16,7 @@ from ..config import ServerConfig
 from .arguments import header_fields, refuse_with, server_configs, token_variable, tool_arguments
 from .failures import ExitCode, Failure
 from .output import as_ascii, console, result_text, tools_table
+from .progress import progress_shown
 from .running import run_on
 from .several import list_all
 from .telling import tell
@@ -140,7 +141,9 @@ def call(tool: str, arguments: dict[str, Any], as_json: bool, **target: Any) -> 
 
     KEY=VALUE passes a string and KEY:=VALUE passes JSON, as in: name=Ada count:=3 tags:='["a", "b"]'
     """
-    return _show_result(tool, Target(**target).ask(lambda client: client.call_tool(tool, arguments)), as_json)
+    with progress_shown(tool) as on_progress:
+        result = Target(**target).ask(lambda client: client.call_tool(tool, arguments, on_progress=on_progress))
+    return _show_result(tool, result, as_json)
 
 
 def _show_result(tool: str, result: CallToolResult, as_json: bool) -> ExitCode:
