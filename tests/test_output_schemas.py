@@ -117,12 +117,14 @@ def test_what_cannot_be_judged_is_not_passed_on() -> None:
     assert "cannot be held against its output schema" in broken(lambda: scene.call("count", structuredContent="odd"))
 
 
-def test_a_schema_that_cannot_be_used_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tool_whose_schema_cannot_be_used_is_not_called() -> None:
+    """2026-07-28, "Overview", JSON Schema Usage: what is not supported is an error."""
     scene = Scene(tool("count", {"$ref": "https://elsewhere.example/"}))
+    scene.list()
     for _ in range(2):
-        scene.list()
-        assert scene.call("count", structuredContent="any").structured_content == "any"
-    assert caplog.messages == [f"{URL}: the output of the tool 'count' is not checked: its schema refers to elsewhere"]
+        message = broken(lambda: scene.call("count", structuredContent="any"))
+        assert message.startswith("the results of the tool 'count' cannot be checked: its output schema refers to")
+    assert "tools/call" not in [sent.rpc_method for sent in scene.server.driver.sent]
 
 
 def test_without_a_validator_nothing_is_checked_and_nothing_remembered() -> None:

@@ -84,7 +84,7 @@ def page(name: str, cursor: Any) -> dict[str, Any]:
     return {"tools": [{"name": name, "inputSchema": {}}], "nextCursor": cursor}
 
 
-@pytest.mark.parametrize("end", [None, "", 0, 7, False, [], {}], ids=repr)
+@pytest.mark.parametrize("end", [None, 0, 7, False, [], {}], ids=repr)
 def test_all_pages_are_read(end: Any) -> None:
     client, server = listing(page("a", "2"), page("b", "3"), page("c", end))
     assert [tool.name for tool in server.driver.run(client.list_tools())] == ["a", "b", "c"]

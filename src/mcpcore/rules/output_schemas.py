@@ -76,16 +76,14 @@ class OutputSchemas:
         """What checks the results of the tool ``name``, or None if it promised nothing that can be checked.
 
         :param make: is asked if there is none yet.
-        :raises ValueError: what ``make`` raised, the first time.
+        :raises ValueError: what ``make`` raised.
         """
         if name not in self._schemas:
             return None
         if name in self._checkers:
             checker = self._checkers.pop(name)
         else:
-            self._checkers[name] = None  # So it stays if there can be no checker, and that is said once.
             checker = make(jsonrpc.load(self._schemas[name]))
-            del self._checkers[name]
         self._checkers[name] = checker
         while len(self._checkers) > limits.output_checkers:
             del self._checkers[next(iter(self._checkers))]

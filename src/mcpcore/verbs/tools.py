@@ -67,9 +67,11 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     name = params["name"]
     if definition is not None and (yield from rpc.verdict(call)).is_modern and not call.state.over_channel:
         call.shown[name] = read_annotations(definition.input_schema)
+    if call.is_settled:
+        # A promise that cannot be checked is found out before the tool does anything.
+        _prepare_check(call, name, definition)
     result = CallToolResult.from_json((yield from _call(call, params)))
-    if definition is not None:
-        _remember_output(call, definition)
+    _prepare_check(call, name, definition)
     if not result.is_error:
         _check_output(call, name, result)
     return result
@@ -122,13 +124,24 @@ def _check_output(call: Call, name: str, result: CallToolResult) -> None:
         raise RemoteProtocolError(f"the structured content of the tool {name!r} {complaint}")
 
 
+def _prepare_check(call: Call, name: str, definition: Tool | None) -> None:
+    """Be ready to check what a tool answers, by the definition that the caller has or was shown."""
+    if definition is not None:
+        _remember_output(call, definition)
+    _output_checker(call, name)
+
+
 def _output_checker(call: Call, name: str) -> OutputChecker | None:
-    """What holds results against what their tool promised, or None if that is not to be or cannot be done."""
+    """What holds results against what their tool promised, or None if it promised nothing, or nothing is checked.
+
+    :raises RemoteProtocolError: if the promise is of a kind that cannot be checked (2026-07-28, "Overview", JSON Schema
+        Usage).
+    """
     state = call.state
     if state.output_validator is None:
         return None
     try:
         return call.partition.outputs.checker(name, state.output_validator, state.limits)
     except ValueError as reason:
-        _log.warning("%s: the output of the tool %r is not checked: its schema %s", state.endpoint.name, name, reason)
-        return None
+        complaint = f"the results of the tool {name!r} cannot be checked: its output schema {reason}"
+    raise RemoteProtocolError(f"{complaint}; without validation of output it can be called all the same")
