@@ -262,9 +262,9 @@ async def roots(client: transports.BoundClient, ada: Ada) -> None:
         tasks.start_soon(hear, events, [])  # This server asks for roots on the stream that belongs to no call.
         told = (await client.call_tool("get-roots-list")).text
         assert all(root.uri in told for root in ROOTS)
-        asked = len(ada.asked)
+        shown = len(ada.shown)
         await client.roots_changed()
-        while len(ada.asked) == asked:
+        while len(ada.shown) == shown:
             await client.ping()
         tasks.cancel_scope.cancel()
 
@@ -282,7 +282,7 @@ async def subscriptions_and_log_messages(client: transports.BoundClient, ada: Ad
         await client.call_tool("toggle-subscriber-updates")
         await client.unsubscribe_resource(uri)
         await client.call_tool("toggle-simulated-logging")
-        while not any("-level" in message.data for message in ada.logged):
+        while not any("level" in message.data for message in ada.logged):
             await client.ping()
         await client.call_tool("toggle-simulated-logging")
         assert "Received Unsubscribe Resource request" in "".join(message.data for message in ada.logged)

@@ -29,12 +29,14 @@ class Ada:
     """Answers whatever a server asks, as the test wants it, and remembers who it was asked for.
 
     :ivar asked: the requests of the server, in order, each with the principal of the call that it served.
+    :ivar shown: whom the directories were shown for.
     :ivar logged: the messages of the server.
     """
 
     action: Any = "accept"
     form: dict[str, Any] = field(factory=lambda: {"name": "Ada"})
     asked: list[tuple[Any, str | None]] = field(factory=list[Any])
+    shown: list[str | None] = field(factory=list[str | None])
     logged: list[LogMessage] = field(factory=list[LogMessage])
 
     @property
@@ -43,8 +45,9 @@ class Ada:
 
     def forget(self) -> None:
         """Be as new."""
-        self.action = "accept"
+        self.action, self.form = "accept", {"name": "Ada"}
         self.asked.clear()
+        self.shown.clear()
         self.logged.clear()
 
     def handlers(self) -> Handlers:
@@ -76,7 +79,7 @@ class Ada:
         return CreateMessageResult("assistant", words, "some-model", "endTurn")
 
     def show_roots(self, request: None, context: CallContext) -> list[Root]:
-        self.asked.append(("roots", context.principal))
+        self.shown.append(context.principal)
         return ROOTS
 
     def note(self, message: LogMessage, context: CallContext) -> None:
