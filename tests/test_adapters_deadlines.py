@@ -408,3 +408,39 @@ class Narrow:
 
     async def aclose(self) -> None:
         """Nothing to close."""
+
+
+@by_era
+@pytest.mark.parametrize("handler", [None, lambda progress: None])
+async def test_progress_renews_a_time_out_that_asks_for_it(era: str, handler: Any, autojump_clock: MockClock) -> None:
+    """Up to its longest; and one that does not ask for it, not at all."""
+    async with client_of(server_of(era, unhurried, ticks), era) as client:
+        await client.open(context=ALICE)
+
+        async def call(tool: str, timeout: Any) -> float:
+            """How long it took; negative if it was not enough."""
+            watch = Stopwatch()
+            try:
+                await client.call_tool(tool, context=ALICE, timeout=timeout, on_progress=handler)
+            except DeadlineExceeded:
+                return -watch.seconds
+            return watch.seconds
+
+        assert await call("unhurried", transports.ProgressTimeout(15, at_most=100)) == 60
+        assert await call("unhurried", transports.ProgressTimeout(9, at_most=100)) == -9
+        assert await call("unhurried", transports.ProgressTimeout(15, at_most=35)) == -35
+        assert await call("unhurried", transports.ProgressTimeout(15, at_most=5)) == -5
+        assert await call("unhurried", 15) == -15
+        assert await call("ticks", transports.ProgressTimeout(8, at_most=50)) == -50
+
+
+async def test_a_time_out_that_progress_renews_says_how_long_it_was(autojump_clock: MockClock) -> None:
+    async with client_of(server_of("modern", ticks, unhurried)) as client:
+        for tool, timeout, said in (
+            ("unhurried", transports.ProgressTimeout(9, at_most=100), "no answer within 9 s"),
+            ("ticks", transports.ProgressTimeout(8, at_most=50), "no answer within 50 s"),
+        ):
+            with pytest.raises(DeadlineExceeded, match=said):
+                await client.call_tool(tool, context=ALICE, timeout=timeout)
+        with pytest.raises(DeadlineExceeded, match="no answer within 50 s"):
+            await client.request("tools/call", {"name": "ticks"}, timeout=transports.ProgressTimeout(8, at_most=50))

@@ -79,25 +79,29 @@ class Patience:
     :ivar scope: what ends it.
     """
 
-    seconds: float
+    _seconds: float
+    _at_most: float
     _latest: float
     scope: anyio.CancelScope
-    _grows: bool
 
     @classmethod
     def of(cls, timeout: float | ProgressTimeout) -> Patience:
         """The patience that begins now."""
         now = anyio.current_time()
         if isinstance(timeout, ProgressTimeout):
-            seconds, latest = min(timeout.seconds, timeout.at_most), now + timeout.at_most
+            seconds, at_most = min(timeout.seconds, timeout.at_most), timeout.at_most
         else:
-            seconds, latest = timeout, now + timeout
-        return cls(seconds, latest, anyio.CancelScope(deadline=now + seconds), isinstance(timeout, ProgressTimeout))
+            seconds = at_most = timeout
+        return cls(seconds, at_most, now + at_most, anyio.CancelScope(deadline=now + seconds))
+
+    @property
+    def seconds(self) -> float:
+        """How many seconds it is: those that may pass without progress or, at its longest, all of them."""
+        return self._at_most if self.scope.deadline == self._latest else self._seconds
 
     def renew(self) -> None:
         """Take note that there was progress."""
-        if self._grows:
-            self.scope.deadline = min(anyio.current_time() + self.seconds, self._latest)
+        self.scope.deadline = min(anyio.current_time() + self._seconds, self._latest)
 
 
 @define(eq=False)
