@@ -36,6 +36,8 @@ from mcpcore import (
     Limits,
     LocalProtocolError,
     LogMessage,
+    NotSentError,
+    RemoteProtocolError,
     RequestContext,
     RequestKind,
     Root,
@@ -257,6 +259,7 @@ def test_what_is_declared_follows_the_handlers_and_the_revision(
         ("elicitation/create", {**FORM, "mode": "form"}, Desk().handlers("elicit_url"), -32602),
         ("elicitation/create", LINK, Desk().handlers("elicit"), -32602),
         ("elicitation/create", {**FORM, "mode": "voice"}, Desk().handlers(), -32602),
+        ("elicitation/create", {**FORM, "mode": ["form"]}, Desk().handlers(), -32602),
         ("sampling/createMessage", PROMPT, Desk().handlers("elicit"), -32601),
         ("sampling/createMessage", WITH_TOOLS, Desk().handlers(), -32602),
         ("sampling/createMessage", {**PROMPT, "toolChoice": {"mode": "auto"}}, Desk().handlers(), -32602),
@@ -311,9 +314,9 @@ def test_a_person_may_say_no(action: Any) -> None:
     assert held.reply["result"] == {"action": action}
 
 
+@pytest.mark.parametrize("failure", [ValueError("secret"), RemoteProtocolError("of another server's")])
 @pytest.mark.parametrize("transport", ["http", "sse"])
-def test_a_handler_that_fails_ends_the_call_after_the_server_was_told(transport: str) -> None:
-    failure = ValueError("secret")
+def test_a_handler_that_fails_ends_the_call_after_the_server_was_told(transport: str, failure: Exception) -> None:
     desk = Desk({"roots": failure})
     held = talk(question("roots/list"), handlers=desk.handlers(), transport=transport)
     assert held.result is failure
@@ -413,6 +416,13 @@ def test_a_log_handler_that_fails_ends_the_call() -> None:
 
 
 # Beside reading.
+
+
+def test_a_handler_whose_own_request_was_not_sent_is_no_reason_to_make_the_call_again() -> None:
+    failure = NotSentError("another server is down")
+    held = talk(note("notifications/message", level="info", data=1), handlers=Desk({"log": failure}).handlers("log"))
+    assert held.result is failure
+    assert [request.rpc_method for request in held.driver.sent].count("tools/call") == 1
 
 
 def asking(*messages: dict[str, Any], desk: Desk, **options: Any) -> tuple[Play[Any], Any]:

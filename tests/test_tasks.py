@@ -156,3 +156,11 @@ def test_a_task_that_is_over_is_not_given_up() -> None:
     play.until(CallHandler)
     assert play.finish().text == "at last"
     assert play.cancel() is None
+
+
+@pytest.mark.parametrize(("pace", "seconds"), [(-1, 0.05), (10**400, 2**53 / 1000)])
+def test_a_task_s_pace_is_one_that_can_be_kept(pace: int, seconds: float) -> None:
+    world = world_with(TaskServer({"status": "completed", "result": RESULT}, pollIntervalMs=pace))
+    play = world.play(world.client.call_tool("dig", context=ALICE))
+    assert play.until(WaitFor).seconds == seconds
+    assert play.finish().text == "at last"

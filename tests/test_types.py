@@ -306,6 +306,22 @@ def test_the_results_of_tools_in_a_question_to_a_model(turns: list[tuple[Any, An
 # -- elicitation, tasks, capabilities, completion ---------------------------------------------------------------------
 
 
+def test_many_defaults_among_many_choices_take_no_more_than_both_together() -> None:
+    class Text(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Text.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    texts = [Text(number) for number in range(300)]
+    field = {"type": "array", "default": texts[::-1], "items": {"enum": [*texts, Text("last")]}}
+    assert ElicitRequest("", {"properties": {"f": field}}).defaults() == {"f": texts[::-1]}
+    assert Text.compared < 3000
+
+
 def test_a_form_knows_its_defaults() -> None:
     fields = {"a": {"default": 0}, "b": {}, "c": 1, "d": {"default": None}, "e": {"type": "string", "default": 0}}
     assert ElicitRequest("", {"properties": fields}).defaults() == {"a": 0}

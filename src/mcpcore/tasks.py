@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _EACH_SECOND = 1000
 _NOT_FASTER = 50  # milliseconds: a server that wants to be asked without a pause does not know what it asks for
+_LARGEST = 2**53  # Some integers are too large to be divided.
 
 
 def _finish(call: Unfinished, created: dict[str, Any]) -> Flow[dict[str, Any]]:
@@ -34,7 +35,7 @@ def _finish(call: Unfinished, created: dict[str, Any]) -> Flow[dict[str, Any]]:
     answered: set[str] = set()
     while True:
         interval = _EACH_SECOND if task.poll_interval_ms is None else task.poll_interval_ms
-        yield from call.wait(max(interval, _NOT_FASTER) / 1000)
+        yield from call.wait(min(max(interval, _NOT_FASTER), _LARGEST) / 1000)
         task = DetailedTask.from_json((yield from call.request("tasks/get", named)))
         if task.is_over:
             call.when_given_up(None)

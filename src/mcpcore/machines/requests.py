@@ -41,13 +41,12 @@ from mcpcore.errors import (
     McpError,
     NotSentError,
     RedirectError,
-    RemoteProtocolError,
     RpcError,
     TransportError,
     UnauthorizedError,
 )
 from mcpcore.machines.exchange import Exchange
-from mcpcore.machines.server_requests import INVALID_PARAMS, ask_handlers, refusal_of
+from mcpcore.machines.server_requests import ask_handlers, refusal_of
 from mcpcore.machines.shared_store import withdraw
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.rules.freshness import Change
@@ -207,10 +206,12 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
             )
             sent, resolution = resolution, None
             call.resolutions -= bool(call.state.pipeline.resolvers)
+            exchange = _expected(call, outbound)
             try:
-                exchange = yield from _exchange(call, outbound, command)
+                yield from _exchange(call, outbound, command, exchange)
             except NotSentError:
-                if unsent:
+                # Once there is a head, this is what a handler fails with, whose own request to somebody was not sent.
+                if unsent or exchange.head.status:
                     raise
                 unsent += 1
                 continue
@@ -234,15 +235,19 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
         raise
 
 
-def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exchange]:
-    """Send one request once and read its response."""
-    exchange = Exchange(
+def _expected(call: Call, outbound: Outbound) -> Exchange:
+    """The exchange of one request, before it is sent."""
+    return Exchange(
         call.state.limits,
         outbound.awaited_id,
         outbound.revision is not None and outbound.revision.batches,
         outbound.kind in _OPENS_STREAM,
         outbound.kind is RequestKind.REQUEST and outbound.revision is not None and outbound.revision.resumable,
     )
+
+
+def _exchange(call: Call, outbound: Outbound, command: SendRequest, exchange: Exchange) -> Flow[None]:
+    """Send one request once and read its response."""
     if outbound.kind is RequestKind.REQUEST:
         call.sent = outbound
     if outbound.request_id is not None and outbound.kind is not RequestKind.RESPONSE:
@@ -258,7 +263,6 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest) -> Flow[Exch
         call.state.counters.ignored_messages += exchange.ignored
     if call.withdrawn:
         yield from _withdraw_the_rest(call)
-    return exchange
 
 
 def _read(
@@ -552,8 +556,6 @@ def _have_answered(parent: Call, call: Call, outbound: Outbound, request: Reques
         answer = Response(request.id, (yield from ask_handlers(call, request.method, request.params)))
     except RpcError as refused:
         answer = ErrorResponse(request.id, refused.code, refused.message, refused.data)
-    except RemoteProtocolError as error:
-        answer = ErrorResponse(request.id, INVALID_PARAMS, error.message)
     except Exception as error:
         parent.failure = error
         answer = ErrorResponse(request.id, INTERNAL_ERROR, "the client failed to answer")

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mcpcore.codecs.shapes import as_text
 from mcpcore.commands import CallHandler
-from mcpcore.errors import LocalProtocolError, RpcError
+from mcpcore.errors import LocalProtocolError, RemoteProtocolError, RpcError
 from mcpcore.handlers import check_roots
-from mcpcore.types.elicitation import ElicitRequest, ElicitResult, ElicitUrlRequest
+from mcpcore.types.elicitation import ElicitRequest, ElicitResult, ElicitUrlRequest, read_elicitation
 from mcpcore.types.roots import Root
 from mcpcore.types.sampling import CreateMessageRequest, CreateMessageResult
 
@@ -46,19 +47,16 @@ def handler_of(call: Call, method: str, params: dict[str, Any]) -> Any:
 
 
 def ask_handlers(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
-    """The result of one request of the server's.
+    """The result of one request of the server's that :func:`refusal_of` has nothing against.
 
     :raises RpcError: if a handler refuses it.
-    :raises RemoteProtocolError: if its parameters cannot be read.
     """
     handler = handler_of(call, method, params)
-    match method:
-        case "elicitation/create":
-            return (yield from _elicit(call, handler, params))
-        case "sampling/createMessage":
-            request = CreateMessageRequest.from_json(params)
-            request.check_tool_results()
-            return (yield from _ask(call, handler, request, CreateMessageResult, method)).to_json()
+    match _read(method, params):
+        case ElicitRequest() | ElicitUrlRequest() as question:
+            return (yield from _elicit(call, handler, question))
+        case CreateMessageRequest() as question:
+            return (yield from _ask(call, handler, question, CreateMessageResult, method)).to_json()
         case _:
             return {"roots": [root.to_json() for root in (yield from _roots(call, handler))]}
 
@@ -74,28 +72,44 @@ def refusal_of(declared: Mapping[str, Any], method: str, params: dict[str, Any])
     capability = declared.get(_NEEDS.get(method, ""))
     if capability is None:
         return RpcError("Method not found", code=METHOD_NOT_FOUND)
-    if method == "elicitation/create" and params.get("mode", "form") not in (capability or {"form"}):
+    if method == "elicitation/create" and as_text(params.get("mode", "form")) not in (capability or {"form"}):
         return RpcError("this mode of elicitation was not declared", code=INVALID_PARAMS)
     if method == "sampling/createMessage" and not params.keys().isdisjoint(_TOOLS) and "tools" not in capability:
         return RpcError("sampling with tools was not declared", code=INVALID_PARAMS)
+    try:
+        _read(method, params)
+    except RemoteProtocolError as error:
+        return RpcError(error.message, code=INVALID_PARAMS)
     return None
 
 
-def _elicit(call: Call, handler: Any, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+def _read(method: str, params: dict[str, Any]) -> Any:
+    """What a handler is asked; None where there is nothing to ask by.
+
+    :raises RemoteProtocolError: if it cannot be read.
+    """
+    match method:
+        case "elicitation/create":
+            return read_elicitation(params)
+        case "sampling/createMessage":
+            request = CreateMessageRequest.from_json(params)
+            request.check_tool_results()
+            return request
+        case _:
+            return None
+
+
+def _elicit(call: Call, handler: Any, question: ElicitRequest | ElicitUrlRequest) -> Flow[dict[str, Any]]:
     """A person's answer; what the form has defaults for, and the handler left out, is filled in (SEP-1034).
 
     :raises LocalProtocolError: if it is none to this form.
     """
     method = "elicitation/create"
-    if params.get("mode") == "url":
-        visit = ElicitUrlRequest.from_json(params)
-        return (yield from _ask(call, handler, visit, ElicitResult, method)).to_json()
-    form = ElicitRequest.from_json(params)
-    result: ElicitResult = yield from _ask(call, handler, form, ElicitResult, method)
-    if result.action != "accept":
+    result: ElicitResult = yield from _ask(call, handler, question, ElicitResult, method)
+    if isinstance(question, ElicitUrlRequest) or result.action != "accept":
         return result.to_json()
-    content = {**form.defaults(), **(result.content or {})}
-    if (mistake := form.mistake_in(content)) is not None:
+    content = {**question.defaults(), **(result.content or {})}
+    if (mistake := question.mistake_in(content)) is not None:
         raise LocalProtocolError(f"the handler for {method} returned no answer to the form: {mistake}")
     return ElicitResult.accept(content).to_json()
 

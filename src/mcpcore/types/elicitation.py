@@ -162,7 +162,9 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         return False
     if is_array(value):
         choices = _choices(as_object(schema.get("items")) or {})
-        return all(isinstance(item, str) and (choices is None or item in choices) for item in value)
+        # As a set, because a server may send very many defaults and very many choices.
+        texts = None if choices is None else frozenset(as_texts(choices))
+        return all(isinstance(item, str) and (texts is None or item in texts) for item in value)
     choices = _choices(schema)
     return choices is None or value in choices
 
