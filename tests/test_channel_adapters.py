@@ -390,13 +390,12 @@ async def test_calls_in_flight_when_the_client_is_closed() -> None:
         assert not isinstance(caught.value, NotSentError)
 
     with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks:
-            async with over(wire) as client:
-                await client.ping()
-                wire.gate = anyio.Event()
-                tasks.start_soon(call)
-                tasks.start_soon(call)
-                await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks, over(wire) as client:
+            await client.ping()
+            wire.gate = anyio.Event()
+            tasks.start_soon(call)
+            tasks.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
 
 
 async def test_a_client_over_a_channel_is_left_by_the_task_that_entered_it() -> None:
