@@ -139,6 +139,19 @@ def test_what_the_answer_to_the_probe_proves(name: str) -> None:
     assert world.leftovers() == []
 
 
+def test_a_refusal_without_an_id_is_that_of_the_probe() -> None:
+    def peer(message: Message) -> Iterable[object]:
+        if message["method"] == "server/discover":
+            return [{"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "what?"}}]
+        return Peer(HANDSHAKE)(message)
+
+    world = channel_world(peer)
+    world.run(world.client.ping())
+    assert world.methods() == [*PROBE, *SHAKE, "ping"]
+    world.push({"jsonrpc": "2.0", "error": {"code": -32700, "message": "what?"}})
+    assert world.client.statistics().ignored_messages == 1
+
+
 def test_a_server_that_does_not_answer_the_probe_is_of_the_handshake_era() -> None:
     world = channel_world(Peer(HANDSHAKE, silent={"server/discover"}), limits=Limits(probe=3.0))
     play = world.play(world.client.ping())

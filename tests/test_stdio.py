@@ -252,7 +252,8 @@ async def test_options_about_headers_do_not_apply(option: str) -> None:
 
 
 async def test_a_configuration_that_cannot_work() -> None:
-    for options in ({"args": "-v"}, {"stderr": subprocess.PIPE}, {"protocol_version": "x"}):
+    environments = [{"env": env} for env in ({"A": 1}, {1: "A"}, {"": "A"}, {"A=B": "C"}, {"A": "\0"})]
+    for options in ({"args": "-v"}, {"stderr": subprocess.PIPE}, {"protocol_version": "x"}, *environments):
         with pytest.raises(ConfigurationError) as caught:
             stdio.connect("/usr/bin/server", **options)
         assert caught.value.server == "stdio:server"

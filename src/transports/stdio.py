@@ -112,12 +112,15 @@ def connect(
     bounds, title = limits or Limits(), name or f"stdio:{PurePath(program).name}"
     if isinstance(args, str):
         raise ConfigurationError("args are several strings; there is no shell to take one apart", server=title)
+    added = {} if env is None else dict(env)
+    if not all(_can_be_set(variable, value) for variable, value in added.items()):
+        raise ConfigurationError("env maps names of variables to their values, which are strings", server=title)
     if stderr in (subprocess.PIPE, subprocess.STDOUT):
         raise ConfigurationError("stderr must be somewhere to write to; nobody would read a pipe", server=title)
     start = partial(
         _start,
         [program, *(os.fspath(arg) for arg in args)],
-        default_environment() | dict(env or {}),
+        default_environment() | added,
         None if cwd is None else os.fspath(cwd),
         stderr,
         bounds,
@@ -137,6 +140,13 @@ def connect(
         tracing=tracing,
         **others,
     )
+
+
+def _can_be_set(variable: object, value: object) -> bool:
+    """Whether an environment can hold a variable."""
+    if not (isinstance(variable, str) and isinstance(value, str)):
+        return False
+    return bool(variable) and "=" not in variable and "\0" not in variable + value
 
 
 async def _start(

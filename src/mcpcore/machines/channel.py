@@ -218,14 +218,18 @@ class DuplexChannel:
     def _keeps(self, message: Message) -> bool:
         """Take a message that is the channel's own business."""
         if isinstance(message, Response | ErrorResponse):
-            if message.id is None or message.id != self._awaited_id:
-                return False
-            self._awaited_id, self.answer = None, message
-            self.answered.raise_()
-            return True
+            return self._takes(message)
         if isinstance(message, Request) and message.method == "ping" and not len(self._mailboxes):
             return self._reply(message)
         return False
+
+    def _takes(self, answer: Response | ErrorResponse) -> bool:
+        """Take an answer to what the channel asked; a refusal without an id is one, too: nothing else is asked then."""
+        if self._awaited_id is None or answer.id not in (None, self._awaited_id):
+            return False
+        self._awaited_id, self.answer = None, answer
+        self.answered.raise_()
+        return True
 
     def _reply(self, ping: Request) -> bool:
         """Answer a ping that comes while no call waits, unless the revision has none, or many wait to be sent."""
