@@ -6,14 +6,14 @@ import base64
 import gzip
 import json
 import subprocess
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
 from support.answering import ROOTS, Ada
-from support.npm_servers import everything, starting_everything
+from support.npm_servers import everything
 
 import transports
 from mcpcore import (
@@ -28,6 +28,7 @@ from mcpcore import (
 )
 from transports import stdio
 
+pytest_plugins = ["support.real_servers"]
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # What is to be installed may take its time, once.
 
 ALICE = CallContext(principal="alice")
@@ -52,12 +53,6 @@ PLAIN = {
 }
 ASKING = {"get-roots-list", "trigger-elicitation-request", "trigger-sampling-request", "trigger-url-elicitation"}
 TASKS = {"simulate-research-query"}
-
-
-@pytest.fixture(scope="module")
-def origins() -> Iterator[dict[str, str]]:
-    with starting_everything("streamableHttp") as http, starting_everything("sse") as sse:
-        yield {"streamableHttp": http(), "sse": sse()}
 
 
 @asynccontextmanager
@@ -291,9 +286,9 @@ async def subscriptions_and_log_messages(client: transports.BoundClient, ada: Ad
 
 @pytest.mark.parametrize("check", FEATURES)
 @pytest.mark.parametrize("transport", ["streamableHttp", "sse"])
-async def test_over_http(transport: str, check: Feature, origins: dict[str, str]) -> None:
+async def test_over_http(transport: str, check: Feature, everything_servers: dict[str, str]) -> None:
     ada = Ada()
-    async with reached(transport, origins, handlers=ada.handlers()) as client:
+    async with reached(transport, everything_servers, handlers=ada.handlers()) as client:
         await check(client, ada)
 
 
@@ -306,6 +301,8 @@ async def test_over_standard_streams() -> None:
 
 
 @pytest.mark.parametrize("transport", ["streamableHttp", "sse", "stdio"])
-async def test_a_client_that_offers_nothing_is_asked_nothing(transport: str, origins: dict[str, str]) -> None:
-    async with reached(transport, origins) as client:
+async def test_a_client_that_offers_nothing_is_asked_nothing(
+    transport: str, everything_servers: dict[str, str]
+) -> None:
+    async with reached(transport, everything_servers) as client:
         assert {tool.name for tool in await client.list_tools()} == PLAIN | TASKS

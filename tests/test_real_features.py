@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ import anyio
 import pytest
 from attrs import frozen
 from support.answering import ROOTS, Ada
-from support.processes import TESTS, starting
+from support.processes import TESTS
 
 import transports
 from mcpcore import (
@@ -39,6 +39,7 @@ from mcpcore import (
 )
 from transports import stdio
 
+pytest_plugins = ["support.real_servers"]
 pytestmark = pytest.mark.anyio
 
 
@@ -66,12 +67,6 @@ SETTINGS = {
 by_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 LINK = "https://pay.example/order/7"
 ALICE = CallContext(principal="alice")
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[str]:
-    with starting("features") as origin:
-        yield origin()
 
 
 @asynccontextmanager
@@ -258,9 +253,9 @@ async def a_page_must_be_visited_first(client: transports.BoundClient, ada: Ada,
 
 @pytest.mark.parametrize("check", FEATURES)
 @by_setting
-async def test_over_http(setting: Setting, check: Feature, origin: str) -> None:
+async def test_over_http(setting: Setting, check: Feature, features_server: str) -> None:
     ada = Ada()
-    async with reached(origin, setting, handlers=ada.handlers()) as client:
+    async with reached(features_server, setting, handlers=ada.handlers()) as client:
         await check(client, ada, setting)
 
 
@@ -273,9 +268,9 @@ async def test_over_standard_streams(revision: str) -> None:
             ada.forget()
 
 
-async def test_resources_and_prompts_ask_too(origin: str) -> None:
+async def test_resources_and_prompts_ask_too(features_server: str) -> None:
     ada = Ada()
-    async with reached(origin, SETTINGS["modern"], handlers=ada.handlers()) as client:
+    async with reached(features_server, SETTINGS["modern"], handlers=ada.handlers()) as client:
         (letter,) = (await client.read_resource("letter://Bob")).contents
         assert letter.text == "Dear Bob! Yours, Ada"
         assert (await client.get_prompt("note")).text == "Write a note by Ada"
@@ -283,22 +278,22 @@ async def test_resources_and_prompts_ask_too(origin: str) -> None:
 
 
 @by_setting
-async def test_a_handler_that_refuses(setting: Setting, origin: str) -> None:
+async def test_a_handler_that_refuses(setting: Setting, features_server: str) -> None:
     def refuse(request: ElicitRequest, context: CallContext) -> ElicitResult:
         raise RpcError("not today", code=-1)
 
-    async with reached(origin, setting, handlers=Handlers(elicit=refuse)) as client:
+    async with reached(features_server, setting, handlers=Handlers(elicit=refuse)) as client:
         with pytest.raises(RpcError, match="not today"):
             await client.call_tool("book")
         assert (await client.call_tool("count", {"to": 1})).text == "done"
 
 
 @by_setting
-async def test_a_handler_that_fails(setting: Setting, origin: str) -> None:
+async def test_a_handler_that_fails(setting: Setting, features_server: str) -> None:
     def fail(request: ElicitRequest, context: CallContext) -> ElicitResult:
         raise ZeroDivisionError
 
-    async with reached(origin, setting, handlers=Handlers(elicit=fail)) as client:
+    async with reached(features_server, setting, handlers=Handlers(elicit=fail)) as client:
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await client.call_tool("book")
@@ -306,12 +301,12 @@ async def test_a_handler_that_fails(setting: Setting, origin: str) -> None:
 
 
 @by_setting
-async def test_a_person_who_takes_too_long(setting: Setting, origin: str) -> None:
+async def test_a_person_who_takes_too_long(setting: Setting, features_server: str) -> None:
     async def think(request: ElicitRequest, context: CallContext) -> ElicitResult:
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with reached(origin, setting, handlers=Handlers(elicit=think)) as client:
+    async with reached(features_server, setting, handlers=Handlers(elicit=think)) as client:
         await client.open()
         with pytest.raises(DeadlineExceeded):
             await client.call_tool("book", timeout=0.2)
@@ -319,10 +314,10 @@ async def test_a_person_who_takes_too_long(setting: Setting, origin: str) -> Non
 
 
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-03-26", "2024-11-05"])
-async def test_earlier_revisions(origin: str, revision: str) -> None:
+async def test_earlier_revisions(features_server: str, revision: str) -> None:
     ada = Ada()
     setting = Setting(revision, "sse" if revision == "2024-11-05" else "http")
-    async with reached(origin, setting, handlers=ada.handlers()) as client:
+    async with reached(features_server, setting, handlers=ada.handlers()) as client:
         assert (await client.call_tool("look_around")).structured_content == {root.uri: root.name for root in ROOTS}
         if revision == "2025-06-18":
             assert not (await client.call_tool("book")).is_error
@@ -333,10 +328,10 @@ async def test_earlier_revisions(origin: str, revision: str) -> None:
 
 
 @by_setting
-async def test_callers_are_asked_for_themselves(setting: Setting, origin: str) -> None:
+async def test_callers_are_asked_for_themselves(setting: Setting, features_server: str) -> None:
     ada = Ada()
     names = [f"guest-{number}" for number in range(5)]
-    async with reached(origin, setting, handlers=ada.handlers()) as client:
+    async with reached(features_server, setting, handlers=ada.handlers()) as client:
 
         async def book(name: str) -> None:
             result = await client.call_tool("book", context=CallContext(principal=name))
@@ -349,17 +344,17 @@ async def test_callers_are_asked_for_themselves(setting: Setting, origin: str) -
 
 
 @by_setting
-async def test_nothing_is_asked_of_a_client_that_offers_nothing(setting: Setting, origin: str) -> None:
-    async with reached(origin, setting) as client:
+async def test_nothing_is_asked_of_a_client_that_offers_nothing(setting: Setting, features_server: str) -> None:
+    async with reached(features_server, setting) as client:
         for tool in ("book", "welcome", "look_around"):
             with pytest.raises(RpcError) as caught:
                 await client.call_tool(tool)
             assert caught.value.code == -32021
 
 
-async def test_answers_by_hand(origin: str) -> None:
+async def test_answers_by_hand(features_server: str) -> None:
     handlers = Handlers(elicit=BY_HAND, sample=BY_HAND, roots=BY_HAND)
-    async with reached(origin, SETTINGS["modern"], handlers=handlers) as client:
+    async with reached(features_server, SETTINGS["modern"], handlers=handlers) as client:
         with pytest.raises(InputRequiredError) as first:
             await client.call_tool("welcome")
         questions = {request["method"]: key for key, request in first.value.input_requests.items()}
@@ -379,18 +374,18 @@ async def test_answers_by_hand(origin: str) -> None:
         assert result.text == "Hi! (m, 2 nights, 0 roots)"
 
 
-async def test_in_the_modern_era_nothing_is_logged_unasked(origin: str) -> None:
+async def test_in_the_modern_era_nothing_is_logged_unasked(features_server: str) -> None:
     ada = Ada()
-    async with reached(origin, SETTINGS["modern"], handlers=ada.handlers()) as client:
+    async with reached(features_server, SETTINGS["modern"], handlers=ada.handlers()) as client:
         await client.set_log_level("error")
         await client.call_tool("chat", context=CallContext(principal="bob"))
         assert ada.logged == []
 
 
 @pytest.mark.parametrize("name", ["handshake", "sse"])
-async def test_a_page_that_has_been_visited(name: str, origin: str) -> None:
+async def test_a_page_that_has_been_visited(name: str, features_server: str) -> None:
     async with (
-        reached(origin, SETTINGS[name], handlers=Ada().handlers()) as client,
+        reached(features_server, SETTINGS[name], handlers=Ada().handlers()) as client,
         client.listen() as events,
     ):
         await client.call_tool("pay")
@@ -398,9 +393,9 @@ async def test_a_page_that_has_been_visited(name: str, origin: str) -> None:
         assert told == OtherNotification("notifications/elicitation/complete", {"elicitationId": "order-7"})
 
 
-async def test_only_what_was_asked_for_is_told(origin: str) -> None:
+async def test_only_what_was_asked_for_is_told(features_server: str) -> None:
     async with (
-        reached(origin, SETTINGS["modern"]) as client,
+        reached(features_server, SETTINGS["modern"]) as client,
         client.listen(prompts=True) as some,
         client.listen(uris=["doc://pixel"]) as other,
     ):

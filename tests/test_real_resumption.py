@@ -7,7 +7,7 @@ too, and the Python SDK's.  What cuts is a proxy of ours; the boundaries between
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,39 +16,14 @@ import pytest
 from attrs import frozen
 from support.answering import Ada
 from support.cutting_proxy import CuttingProxy, cutting_proxy
-from support.npm_servers import starting_everything, starting_example
-from support.processes import starting
 
 import transports
 from mcpcore import Limits, ListChanged, Progress, ResourceUpdated, StreamEvent, TransportError
 
+pytest_plugins = ["support.real_servers"]
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # What is to be installed may take its time, once.
 
 LIMITS = Limits(resume_delay=0.01)
-
-
-@pytest.fixture(scope="module")
-def example() -> Iterator[str]:
-    with starting_example("simpleStreamableHttp") as origin:
-        yield origin()
-
-
-@pytest.fixture(scope="module")
-def polling() -> Iterator[str]:
-    with starting_example("ssePollingExample") as origin:
-        yield origin()
-
-
-@pytest.fixture(scope="module")
-def everything() -> Iterator[str]:
-    with starting_everything("streamableHttp") as origin:
-        yield origin()
-
-
-@pytest.fixture(scope="module")
-def python() -> Iterator[str]:
-    with starting("features") as origin:
-        yield origin()
 
 
 @asynccontextmanager
@@ -85,14 +60,14 @@ class Scenario:
 FORM = {"name": "Ada", "email": "ada@example.com"}
 OPERATION = "Long running operation completed. Duration: 0.03 seconds, Steps: 3."
 SCENARIOS = {
-    "question": Scenario("example", "collect-user-info", {"infoType": "contact"}, 3, json.dumps(FORM, indent=2)),
-    "greeting": Scenario("example", "greet", {"name": "Ada"}, 2, "Hello, Ada!"),
-    "late-greeting": Scenario("example", "greet", {"name": "Ada"}, 2, "Hello, Ada!", answers_first=True),
-    "count": Scenario("python", "count", {"to": 3}, 5, "done", 3),
-    "late-count": Scenario("python", "count", {"to": 3}, 5, "done", 3, answers_first=True),
+    "question": Scenario("example_server", "collect-user-info", {"infoType": "contact"}, 3, json.dumps(FORM, indent=2)),
+    "greeting": Scenario("example_server", "greet", {"name": "Ada"}, 2, "Hello, Ada!"),
+    "late-greeting": Scenario("example_server", "greet", {"name": "Ada"}, 2, "Hello, Ada!", answers_first=True),
+    "count": Scenario("features_server", "count", {"to": 3}, 5, "done", 3),
+    "late-count": Scenario("features_server", "count", {"to": 3}, 5, "done", 3, answers_first=True),
     # Of a stream that goes on after its resumption, this server's store passes on nothing more.
     "operation": Scenario(
-        "everything",
+        "everything_servers",
         "trigger-long-running-operation",
         {"duration": 0.03, "steps": 3},
         5,
@@ -109,7 +84,8 @@ PIECEMEAL = [(name, [1] * scenario.events) for name, scenario in SCENARIOS.items
 async def test_the_result_arrives_once_and_complete(name: str, cuts: list[int], request: pytest.FixtureRequest) -> None:
     scenario, ada = SCENARIOS[name], Ada(form=FORM)
     heard: list[Progress] = []
-    origin = request.getfixturevalue(scenario.server)
+    started: str | dict[str, str] = request.getfixturevalue(scenario.server)
+    origin = started if isinstance(started, str) else started["streamableHttp"]
     async with cutting(origin, cuts, answers_first=scenario.answers_first, handlers=ada.handlers()) as (proxy, client):
         result = await client.call_tool(scenario.tool, scenario.arguments, on_progress=heard.append)
         assert result.text.endswith(scenario.text)
@@ -120,16 +96,16 @@ async def test_the_result_arrives_once_and_complete(name: str, cuts: list[int], 
         assert len(set(proxy.resumptions)) >= (0 if cuts == [scenario.events] else 1)
 
 
-async def test_a_question_that_is_answered_while_the_stream_is_down(example: str) -> None:
+async def test_a_question_that_is_answered_while_the_stream_is_down(example_server: str) -> None:
     ada = Ada("decline")
-    async with cutting(example, [2], answers_first=True, handlers=ada.handlers()) as (proxy, client):
+    async with cutting(example_server, [2], answers_first=True, handlers=ada.handlers()) as (proxy, client):
         result = await client.call_tool("collect-user-info", {"infoType": "contact"})
         assert "User declined" in result.text
         assert len(ada.asked) == proxy.cut == len(proxy.resumptions) == 1
 
 
-async def test_a_stream_without_any_event_cannot_be_taken_up(example: str) -> None:
-    async with cutting(example, [0]) as (proxy, client):
+async def test_a_stream_without_any_event_cannot_be_taken_up(example_server: str) -> None:
+    async with cutting(example_server, [0]) as (proxy, client):
         with pytest.raises(TransportError):
             await client.call_tool("greet", {"name": "Ada"})
         assert proxy.cut == 1
@@ -137,33 +113,33 @@ async def test_a_stream_without_any_event_cannot_be_taken_up(example: str) -> No
         assert (await client.call_tool("greet", {"name": "Bob"})).text == "Hello, Bob!"
 
 
-async def test_a_list(example: str) -> None:
-    async with cutting(example, [1], method="tools/list") as (proxy, client):
+async def test_a_list(example_server: str) -> None:
+    async with cutting(example_server, [1], method="tools/list") as (proxy, client):
         assert "greet" in [tool.name for tool in await client.list_tools()]
         assert proxy.cut == len(proxy.resumptions) == 1
 
 
-async def test_before_2025_11_25_a_stream_is_taken_up_after_its_first_message(example: str) -> None:
+async def test_before_2025_11_25_a_stream_is_taken_up_after_its_first_message(example_server: str) -> None:
     ada = Ada(form=FORM)
-    async with cutting(example, [1], protocol_version="2025-06-18", handlers=ada.handlers()) as (proxy, client):
+    async with cutting(example_server, [1], protocol_version="2025-06-18", handlers=ada.handlers()) as (proxy, client):
         result = await client.call_tool("collect-user-info", {"infoType": "contact"})
         assert result.text.endswith(json.dumps(FORM, indent=2))
         assert len(ada.asked) == proxy.cut == 1
 
 
-async def test_a_server_that_closes_the_stream_and_says_when_to_come_back(polling: str) -> None:
-    async with cutting(polling, []) as (proxy, client):
+async def test_a_server_that_closes_the_stream_and_says_when_to_come_back(polling_server: str) -> None:
+    async with cutting(polling_server, []) as (proxy, client):
         result = await client.call_tool("long-task")
         assert result.text == "Long task completed successfully!"
         assert len(proxy.resumptions) == 1
 
 
 @pytest.mark.parametrize("cuts", [[1], [2], [3], [4], [1, 1, 1, 1]], ids=str)
-async def test_changes_that_are_listened_for_arrive_once(python: str, cuts: list[int]) -> None:
+async def test_changes_that_are_listened_for_arrive_once(features_server: str, cuts: list[int]) -> None:
     lists = [ListChanged("tools"), ListChanged("prompts"), ListChanged("resources")]
     heard: list[StreamEvent] = []
     async with (
-        cutting(python, cuts, method="GET") as (proxy, client),
+        cutting(features_server, cuts, method="GET") as (proxy, client),
         client.listen(tools=True, prompts=True, resources=True, uris=["doc://guide"]) as events,
     ):
         await client.call_tool("change")
