@@ -359,7 +359,7 @@ def test_what_nobody_waits_for_on_an_event_stream_is_ignored_and_counted() -> No
         {"id": 999, "result": {}},
         {"id": "x", "error": {"code": 1, "message": ""}},
         {"error": {"code": 1, "message": ""}},
-        {"id": 1, "method": "ping"},
+        {"id": 1, "method": "roots/list"},
         {"method": "notifications/progress", "params": {"progressToken": 999, "progress": 1}},
         {"method": "notifications/message", "params": {}},
     ):
