@@ -1040,5 +1040,11 @@ def test_pings_that_nobody_answers_are_bounded() -> None:
     world.run(world.client.ping())
     for number in range(3):
         world.push({"jsonrpc": "2.0", "id": number, "method": "ping"})
-    assert len(world.streams[0].replies()) == 2
+    first, _ = world.streams[0].replies()
     assert world.client.statistics().ignored_messages == 1
+    # They count until they have been answered, and not only until that was begun.
+    world.push({"jsonrpc": "2.0", "id": 3, "method": "ping"})
+    assert world.streams[0].replies() == []
+    world.run(spawn(first).operation)
+    world.push({"jsonrpc": "2.0", "id": 4, "method": "ping"})
+    assert len(world.streams[0].replies()) == 1

@@ -114,13 +114,15 @@ class Client(Verbs):
 
     async def _reply(self, spawn: Spawn) -> None:
         """Answer a ping; that it cannot be done is nothing to fail for, because nobody asked for it here."""
-        driver = self._hub.driver
+        driver, scope = self._hub.driver, anyio.CancelScope()
+        spawn.withdrawn.subscribe(scope.cancel)
         try:
-            with anyio.CancelScope() as scope:
-                spawn.withdrawn.subscribe(scope.cancel)
+            with scope:
                 await driver.run(spawn.operation, driver.limits.goodbye)
         except Exception:
             _log.exception("%s: a ping was not answered", self._hub.core.server)
+        finally:
+            spawn.withdrawn.unsubscribe(scope.cancel)
 
     async def _release(self) -> None:
         """Give back what was opened: the event streams, and the connections."""

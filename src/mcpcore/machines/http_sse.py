@@ -77,6 +77,7 @@ class EventStream:
     places: Places = field(init=False, repr=False)
     _parser: SSEParser = field(init=False, repr=False)
     _replies: list[Beside] = field(factory=list[Beside], init=False, repr=False)
+    _unanswered: int = field(default=0, init=False)
     _unsorted: deque[Message] = field(factory=deque[Message], init=False, repr=False)
     _mailboxes: Mailboxes = field(init=False, repr=False)
 
@@ -176,10 +177,18 @@ class EventStream:
         """Take a ping that comes while no call waits, unless many wait to be answered (2024-11-05, "Ping")."""
         if not (isinstance(message, Request) and message.method == "ping") or len(self._mailboxes):
             return False
-        reply = self._answer_ping(message) if len(self._replies) < self._limits.server_requests else None
+        reply = self._answer_ping(message) if self._unanswered < self._limits.server_requests else None
         if reply is not None:
-            self._replies.append(reply)
+            self._unanswered += 1
+            self._replies.append(evolve(reply, flow=self._until_answered(reply.flow)))
         return reply is not None
+
+    def _until_answered(self, answering: Flow[None]) -> Flow[None]:
+        """``answering`` one ping, which is counted until it is done, or given up."""
+        try:
+            yield from answering
+        finally:
+            self._unanswered -= 1
 
     def _handle(self, event: ServerSentEvent) -> None:
         if event.event == "endpoint" and self.state is StreamState.AWAITING_ENDPOINT:
