@@ -43,6 +43,12 @@ TREE = {
     },
     **ref("node"),
 }
+CLOSED_LIST = {
+    "type": "object",
+    "allOf": [{"properties": {"next": {"$ref": "#"}}}],
+    "properties": {"value": {"type": "integer"}},
+    "unevaluatedProperties": False,
+}
 GRAMMAR = {
     "$dynamicAnchor": "expression",
     "type": ["object", "string"],
@@ -66,6 +72,7 @@ GRAMMAR = {
         ({"required": ["a"]}, {"a": None}, {}, Mismatch("", "required")),
         ({"prefixItems": [{"type": "integer"}]}, [1], ["x"], Mismatch("/0", "type")),
         ({"$schema": DRAFT_7, "items": [{"type": "integer"}]}, [1], ["x"], Mismatch("/0", "type")),
+        ({"$schema": DRAFT_7, "type": "string", "format": "email"}, "nobody", 1, Mismatch("", "type")),
         (
             {
                 "$schema": "https://json-schema.org/draft/2019-09/schema",
@@ -98,6 +105,12 @@ GRAMMAR = {
             {"left": {"more": [{"x": "y"}]}},
             Mismatch("/left/more/0/x", "type"),
         ),
+        (
+            CLOSED_LIST,
+            {"next": {"value": 1}},
+            {"next": {"next": {"other": 1}}},
+            Mismatch("/next/next", "unevaluatedProperties"),
+        ),
         (GRAMMAR, {"pair": ["a", {"not": "b"}]}, {"pair": ["a", {"not": 1}]}, Mismatch("/pair/1/not", "type")),
     ],
 )
@@ -114,6 +127,14 @@ def doubling(keyword: str) -> dict[str, Any]:
     """Thirty definitions, each of which refers to the next one twice."""
     definitions: dict[str, Any] = {f"d{n}": {keyword: [ref(f"d{n + 1}"), ref(f"d{n + 1}")]} for n in range(30)}
     return {"$defs": {**definitions, "d30": {"type": "integer"}}, **ref("d0")}
+
+
+def nested(beside: dict[str, Any]) -> dict[str, Any]:
+    """Twenty schemas, one within the other, with something beside each."""
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(20):
+        schema = {"allOf": [schema], **beside}
+    return schema
 
 
 @pytest.mark.parametrize(
@@ -139,6 +160,7 @@ def doubling(keyword: str) -> dict[str, Any]:
         ({"$defs": {"a": ref("b"), "b": ref("a")}, **ref("a")}, "without end"),
         (doubling("allOf"), "too large"),
         (doubling("anyOf"), "too large"),
+        (nested({"unevaluatedProperties": {"type": "integer"}}), "too large"),
         ({"properties": {"x": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}}}, "two ways"),
         ({"patternProperties": {"x": {"$ref": "#"}, "y": {"$ref": "#"}}}, "two ways"),
         ({"items": {"$ref": "#"}, "contains": {"$ref": "#"}}, "two ways"),

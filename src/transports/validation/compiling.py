@@ -47,7 +47,9 @@ def schema_checkers() -> OutputValidator:
         _check_dialect(schema)
         check_expansion(schema, _SUBSCHEMAS)
         try:
-            validator = jsonschema_rs.validator_for(schema, offline=True, pattern_options=patterns)
+            validator = jsonschema_rs.validator_for(
+                schema, offline=True, validate_formats=False, pattern_options=patterns
+            )
         except ValueError as error:
             # The library's own words quote the schema at any length.
             raise ValueError("is not a valid schema of its dialect") from error

@@ -9,6 +9,9 @@ each value in an instance is visited once by it: the left and the right child of
 references below ``anyOf`` to the whole may visit the same child twice, its children four times, and so on.  So the
 ways into the instance by which two references lead back must part, to different members or elements.
 
+What is ``unevaluated`` can only be told by going through the schemas beside that keyword again, and through those below
+them again, and so on; so where that keyword is, these count several times.
+
 Only references within the schema are followed, ``#`` and what comes after it.  Any other is refused: it leads to
 another document, which nobody is to fetch.
 """
@@ -30,6 +33,8 @@ _ANCHORS = ("$anchor", "$dynamicAnchor")
 _LISTS = frozenset({"allOf", "anyOf", "oneOf"})
 _SINGLES = frozenset({"not", "if", "then", "else"})
 _MAPS = frozenset({"dependentSchemas", "dependencies"})
+_UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
+_REPEATED = 4
 _DEEPEST = 100
 _SUBSCHEMA = 50
 """What it takes to go through one subschema, in comparisons of two ways."""
@@ -84,6 +89,7 @@ class _Expansion:
 
     _root: dict[str, Any] = field(repr=False)
     _left: int
+    _weight: int = field(default=1, init=False)
     _steps: list[_Step] = field(factory=list[_Step], init=False)
     _visits: dict[int, _Visit] = field(factory=dict[int, _Visit], init=False)
     _anchors: dict[str, Any] | None = field(default=None, init=False, repr=False)
@@ -93,14 +99,17 @@ class _Expansion:
         node = as_object(schema)
         if node is None:
             return
-        self._spend(_SUBSCHEMA)
+        self._spend(_SUBSCHEMA * self._weight)
         self._check(node)
+        weight = self._weight
         self._visits[id(node)] = _Visit(len(self._steps))
         for keyword, value in node.items():
+            self._weight = weight * (_REPEATED if _UNEVALUATED & node.keys() else 1)
             if keyword in _REFERENCES:
                 self._follow(value)
             for child in _in_place(keyword, value):
                 self.visit(child)
+            self._weight = weight
             for step, child in _inside(node, keyword, value):
                 self._steps.append(step)
                 self.visit(child)
