@@ -145,6 +145,7 @@ def test_a_subscription_from_its_acknowledgement_to_its_end() -> None:
     heard, server = modern(
         subscription(
             note("prompts/list_changed"),  # before the acknowledgement
+            {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"},  # of no subscription
             acknowledgement(toolsListChanged=True, resourceSubscriptions=["file:///a", 7], x=1),
             changed,
             acknowledgement(),  # a second one
@@ -163,7 +164,7 @@ def test_a_subscription_from_its_acknowledgement_to_its_end() -> None:
         "notifications/resources/updated",
         "notifications/x/y",
     ]
-    assert heard.client.statistics().ignored_messages == 4
+    assert heard.client.statistics().ignored_messages == 5
     assert heard.driver.ended == [True]
     [request] = server.asked
     assert (request.kind, request.is_stream, request.rpc_method) == (
@@ -322,11 +323,12 @@ def test_the_stream_of_a_session_is_opened_again_whenever_it_breaks() -> None:
 
 def test_pauses_grow_with_each_failure_in_a_row_and_differ_between_clients() -> None:
     jitter = iter([0.0, 1.0, 0.5, 0.0, 0.0])
+    later = Reply(503, {"retry-after": "7"})
     heard, _ = hear_session(
-        CUT, Reply(500), Reply(502), Reply(503, {"retry-after": "7"}), stream(), CUT, jitter=lambda: next(jitter)
+        CUT, Reply(500), Reply(502), later, stream(), CUT, stream(retry=250), CUT, jitter=lambda: next(jitter, 1.0)
     )
     assert isinstance(heard.error, LocalProtocolError)
-    assert heard.driver.waited == [0.5, 2.0, 3.0, 7.0, 0.5, 1.0]
+    assert heard.driver.waited == [0.5, 2.0, 3.0, 7.0, 0.5, 1.0, 0.25, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -369,6 +371,21 @@ def test_a_session_that_is_lost_while_it_is_asked_is_asked_for_everything_again(
     heard = hear(server, {"uris": ["file:///a", "file:///b"]})
     assert heard.kinds() == ["Acknowledged"]
     assert set(server.subscribed) >= {("s2", "file:///a"), ("s2", "file:///b")}
+
+
+def test_sessions_may_be_lost_any_number_of_times_as_long_as_they_can_be_listened_to() -> None:
+    heard, server = hear_session(*[stream(), Reply(404)] * 5, limits=Limits(handshakes=2))
+    assert isinstance(heard.error, LocalProtocolError)
+    assert server.opened == 6
+
+
+def test_a_server_that_cannot_tell_of_resources_is_not_asked_to() -> None:
+    def server(request: SendRequest) -> Answer:
+        return result_reply(request, initialize_result()) if request.rpc_method == "initialize" else Reply(202)
+
+    heard = hear(server, {"uris": ["file:///a"]})
+    assert isinstance(heard.error, LocalProtocolError)
+    assert [request.rpc_method for request in heard.driver.sent] == ["initialize", "notifications/initialized"]
 
 
 def test_a_server_that_forgets_each_session_at_once() -> None:
@@ -489,7 +506,8 @@ def test_listeners_hear_what_belongs_to_no_call() -> None:
     assert world.client.statistics().ignored_messages == 1
     assert [first.cancel(), second.cancel()] == [None, None]
     assert world.leftovers() == []
-    world.push(note("tools/list_changed"))
+    world.push(note("x"))
+    assert world.client.statistics().ignored_messages == 2, "nobody listens any more"
 
 
 def test_one_who_does_not_take_what_it_hears_holds_up_no_call() -> None:
