@@ -7,8 +7,8 @@ So this engine takes what is good, one httpcore connection at a time, and owns t
 * **The request** is the header list that was given, between ``Host`` and ``Content-Length``.
 * **Three pools**: for calls, for long-lived streams, and for answers to the server's own requests.  So streams
   never starve calls, and calls that all wait for their answer to the server never wait for each other.
-* **The response** gives its connection back by itself at the end of the body; before that, giving it up
-  closes the connection.
+* **The response** is read from httpcore's parser, h11, all at once that has been received.  It gives its
+  connection back by itself at the end of the body; before that, giving it up closes the connection.
 * **Errors** are mapped here, at the edge, to say what happened without repeating anything that was sent or
   received.
 
@@ -19,13 +19,13 @@ closes while a request is on its way, nobody can know whether the server has act
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import h11
 import httpcore
 import httpx
 from attrs import define, field, frozen
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mcpcore.commands import SendRequest
 
 _PORTS = {"http": 80, "https": 443}
+_READ_BYTES = 64 * 1024
 
 _loop: anyio.lowlevel.RunVar[object] = anyio.lowlevel.RunVar("transports.engines.loop")
 
@@ -110,11 +111,13 @@ def _parse_proxy(url: str | None) -> httpcore.Proxy | None:
     return httpcore.Proxy(_address(proxy.url), auth=proxy.raw_auth, ssl_context=tls)
 
 
-def _has_leftovers(http: httpcore.AsyncConnectionInterface) -> bool:
-    """Whether bytes came after the answer, which the next user of the connection would take for an answer."""
-    # httpcore has no public way to ask; h11, under it, has.
-    parser = getattr(getattr(http, "_connection", None), "_h11_state", None)
-    return bool(getattr(parser, "trailing_data", (b"",))[0])
+def _parser(http: httpcore.AsyncConnectionInterface) -> h11.Connection:
+    """What httpcore reads its responses with; it is under as many layers as the way to the server has."""
+    layer: Any = http
+    while not hasattr(layer, "_h11_state"):
+        layer = layer._connection
+    parser: h11.Connection = layer._h11_state
+    return parser
 
 
 @define(eq=False)
@@ -130,7 +133,8 @@ class _Connection:
 
     def is_clean(self) -> bool:
         """Whether the exchange is over on both sides, so that another may follow."""
-        return self.http.is_idle() and not self.wire.broken and not _has_leftovers(self.http)
+        # What came after the answer, the next user of the connection would take for an answer.
+        return self.http.is_idle() and not self.wire.broken and not _parser(self.http).trailing_data[0]
 
     async def aclose(self) -> None:
         # The wire, not what httpcore made of it: it is there to be closed from the first moment on.
@@ -273,7 +277,7 @@ def _failure(exc: BaseException, wire: Wire) -> Exception | None:
         return TransportError(f"the proxy refused to connect (status {str(exc)[:3]})")
     if isinstance(exc, httpcore.LocalProtocolError):
         return LocalProtocolError("the request cannot be written as HTTP/1.1")
-    if not isinstance(exc, httpcore.RemoteProtocolError):
+    if not isinstance(exc, (httpcore.RemoteProtocolError, h11.RemoteProtocolError)):
         return None
     if wire.unsent:
         return _unasked()
@@ -291,10 +295,10 @@ class HttpxResponse:
 
     __slots__ = (
         "_answer",
-        "_chunks",
         "_complete",
         "_connection",
         "_decoder",
+        "_is_at_end",
         "_pool",
         "_released",
         "headers",
@@ -305,10 +309,10 @@ class HttpxResponse:
         self.status: int = answer.status
         self.headers: Sequence[tuple[bytes, bytes]] = answer.headers
         self._answer = answer
-        self._chunks = answer.aiter_stream()
         self._complete = False
         self._connection = connection
         self._decoder: Decoder | None = decoder_for(answer.headers)
+        self._is_at_end = False
         self._pool = pool
         self._released = False
 
@@ -348,9 +352,8 @@ class HttpxResponse:
         if self._released:
             raise LocalProtocolError("the response has been given up")
         try:
-            async for data in self._chunks:
-                if data:
-                    return data
+            if data := await self._read():
+                return data
             await self._answer.aclose()
         except BaseException as exc:
             await self._give_up()
@@ -361,19 +364,34 @@ class HttpxResponse:
         await self._release(keep=self._connection.is_clean())
         return b""
 
+    async def _read(self) -> bytes:
+        """All that has been received of the body and not been read; ``b""`` at its end.
+
+        httpcore would give it chunk by chunk, and one read of the network may bring hundreds of them.
+        """
+        parser = _parser(self._connection.http)
+        while not self._is_at_end:
+            pieces: list[bytes] = []
+            try:
+                while isinstance(event := parser.next_event(), h11.Data):
+                    pieces.append(bytes(event.data))
+            except h11.RemoteProtocolError:
+                if not pieces:
+                    raise
+                return b"".join(pieces)  # The parser says it once more when it is asked for more.
+            self._is_at_end = isinstance(event, h11.EndOfMessage)
+            if data := b"".join(pieces):
+                return data
+            if not self._is_at_end:
+                parser.receive_data(await self._connection.wire.read(_READ_BYTES))
+        return b""
+
     async def _give_up(self) -> None:
         try:
             with anyio.CancelScope(shield=True):
                 await self._connection.aclose()
-                await self._exhaust()
         finally:
             await self._release(keep=False)
-
-    async def _exhaust(self) -> None:
-        """Run httpcore's generators to their end, which is near; or the event loop would have to end them."""
-        with contextlib.suppress(TransportError, httpcore.ProtocolError):
-            async for _ in self._chunks:
-                pass
 
     async def _release(self, *, keep: bool) -> None:
         self._released = True
