@@ -60,7 +60,7 @@ def check_roots(roots: Sequence[Root]) -> Sequence[Root]:
     return roots
 
 
-def _checked(_: Handlers, __: object, roots: object) -> None:
+def _checked(_: Handlers, __: object, roots: Sequence[Root] | ByHand | None) -> None:
     if isinstance(roots, Sequence):
         check_roots(roots)
 

@@ -55,7 +55,7 @@ class Company:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
         self._tasks.cancel_scope.cancel()
         # The scope has to see a cancellation, which may be its own; anything else it would put into a group.
         passed: tuple[Any, Any, Any] = (None, None, None)
@@ -66,4 +66,3 @@ class Company:
         if self._failure is not None and (exc is None or is_own_cancellation):
             failure, self._failure = self._failure, None
             raise failure
-        return is_own_cancellation

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -48,7 +48,7 @@ from .readers import close, wait_for
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from mcpcore import Command, DuplexChannel, EventStream, Limits, Operation
+    from mcpcore import DuplexChannel, EventStream, Limits, Operation
 
     from .channel import Channel
     from .engines.base import Engine, Response
@@ -56,6 +56,23 @@ if TYPE_CHECKING:
     from .stores.sealed import SealedStore
 
 T = TypeVar("T")
+
+Errand: TypeAlias = (
+    ResolveHeaders
+    | SendRequest
+    | ReceiveData
+    | EndResponse
+    | WaitFor
+    | CallHandler
+    | Deliver
+    | StartReader
+    | OpenChannel
+    | SendMessage
+    | StoreGet
+    | StorePut
+    | StoreDelete
+)
+"""What is done by doing it; the other commands are about what else is to be driven, and for whom."""
 
 _log = logging.getLogger("transports")
 
@@ -155,7 +172,7 @@ class Driver:
                 _log.exception("the server was not told that a call is over")
         farewell.cancel()
 
-    async def obey(self, operation: Operation[Any], command: Command, responses: list[Response]) -> None:
+    async def obey(self, operation: Operation[Any], command: Errand, responses: list[Response]) -> None:
         """Do what one command says, and answer it."""
         match command:
             case ResolveHeaders():

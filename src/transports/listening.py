@@ -57,16 +57,10 @@ class Subscription:
         return self
 
     async def _open(self) -> SubscriptionFilter:
-        with anyio.move_on_after(self._timeout) as scope:
-            outcome = await self._drive.go_on(self._company)
-        if scope.cancelled_caught:
-            assert self._timeout is not None
-            raise self._drive.operation.deadline_exceeded(self._timeout)
-        match outcome:
-            case Emit(value=Acknowledged(filter=agreed)):
-                return agreed
-            case _:
-                raise RemoteProtocolError("the server ended the stream before it had acknowledged it")
+        with anyio.move_on_after(self._timeout):
+            return _agreed(await self._drive.go_on(self._company))
+        assert self._timeout is not None
+        raise self._drive.operation.deadline_exceeded(self._timeout)
 
     def __aiter__(self) -> Self:
         return self
@@ -89,11 +83,20 @@ class Subscription:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
         await self._leave()
-        return await self._company.__aexit__(exc_type, exc, traceback)
+        await self._company.__aexit__(exc_type, exc, traceback)
 
     async def _leave(self) -> None:
         self._is_over = True
         await self._drive.close()
         await self._driver.leave(self._drive.operation)
+
+
+def _agreed(outcome: object) -> SubscriptionFilter:
+    """What a server will tell of, as it says before anything else."""
+    match outcome:
+        case Emit(value=Acknowledged(filter=agreed)):
+            return agreed
+        case _:
+            raise RemoteProtocolError("the server ended the stream before it had acknowledged it")

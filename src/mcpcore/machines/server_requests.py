@@ -33,17 +33,15 @@ T = TypeVar("T")
 
 
 def handler_of(call: Call, method: str, params: dict[str, Any]) -> Any:
-    """What answers a request of the server's: a handler, roots, or :data:`~mcpcore.handlers.BY_HAND`."""
+    """What answers a request that :func:`refusal_of` has nothing against: a handler, roots, or by hand the caller."""
     handlers = call.state.handlers
     match method:
         case "elicitation/create":
             return handlers.elicit_url if params.get("mode") == "url" else handlers.elicit
         case "sampling/createMessage":
             return handlers.sample
-        case "roots/list":
-            return handlers.roots
         case _:
-            return None
+            return handlers.roots
 
 
 def ask_handlers(call: Call, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
