@@ -38,7 +38,7 @@ def post(url: str, body: bytes = b'{"id":1}', headers: tuple[tuple[bytes, bytes]
 
 
 def get(url: str) -> SendRequest:
-    return SendRequest("GET", url, HEADERS, b"", RequestKind.LISTEN)
+    return SendRequest("GET", url, HEADERS, b"", RequestKind.LISTEN, is_stream=True)
 
 
 def delete(url: str) -> SendRequest:
