@@ -125,6 +125,7 @@ async def test_what_is_printed_beside_messages_is_ignored() -> None:
 
 ENDS = {
     "exit": "the server's process has ended with status 3",
+    "bequeath": "the server's process has ended with status 3",
     "die": "the server's process was ended by SIGKILL",
     "close": "the server's process has closed its output",
 }
@@ -140,7 +141,7 @@ async def test_a_program_that_ends_is_started_anew_by_the_next_call(era: str, ho
             await client.call_tool("hang")
         errors.append(caught.value.message)
 
-    async with started(era, limits=Limits(exit=0.05) if how == "close" else None) as client:
+    async with started(era, limits=Limits(exit=0.05) if how in ("bequeath", "close") else None) as client:
         first = await told(client, "surroundings")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait, client)

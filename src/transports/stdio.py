@@ -184,10 +184,14 @@ class ProcessChannel:
 
         :raises mcpcore.TransportError: at the end of it, which is that of the process.
         """
-        try:
-            return await self._output.receive(_OUTPUT_PIECE)
-        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            raise TransportError(await self._how_it_ended()) from None
+        with suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            is_over = False
+            while not is_over:
+                # What the process has started may hold its output open long after it; so look now and then.
+                is_over = self._process.returncode is not None
+                with anyio.move_on_after(self._limits.exit):
+                    return await self._output.receive(_OUTPUT_PIECE)
+        raise TransportError(await self._how_it_ended())
 
     async def send(self, data: bytes) -> None:
         """Write to its input.
