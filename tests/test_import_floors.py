@@ -260,6 +260,7 @@ LAYERS = (
         "machines.shared_store",
         "machines.server_requests",
         "machines.rounds",
+        "machines.refusals",
         "machines.requests",
         "machines.session",
         "machines.http_sse",

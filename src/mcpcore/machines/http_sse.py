@@ -23,7 +23,8 @@ from mcpcore.commands import Beside, StartReader, WaitFor
 from mcpcore.context import CallContext, RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
 from mcpcore.machines.mailboxes import Mailboxes, again, nobody_cares
-from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, refusal, reply, resolve, send
+from mcpcore.machines.refusals import refusal
+from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, reply, resolve, send
 from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
 from mcpcore.rules.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 from mcpcore.signals import Signal

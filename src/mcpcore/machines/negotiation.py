@@ -27,7 +27,8 @@ from mcpcore.machines.modern import (
     read_discovery,
     supported_versions,
 )
-from mcpcore.machines.requests import refusal, resolve, send
+from mcpcore.machines.refusals import refusal
+from mcpcore.machines.requests import resolve, send
 from mcpcore.machines.rounds import result_type
 from mcpcore.machines.session import OpeningRefused, ensure_session
 from mcpcore.machines.shared_store import recall_verdict, share, share_verdict

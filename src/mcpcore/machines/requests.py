@@ -13,7 +13,7 @@ What the answer means is the caller's business: :func:`refusal` is the error for
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from attrs import define, evolve, field
@@ -36,16 +36,14 @@ from mcpcore.commands import (
 )
 from mcpcore.context import RequestContext, RequestKind
 from mcpcore.errors import (
-    ForbiddenError,
-    HttpStatusError,
     McpError,
     NotSentError,
     RedirectError,
     RpcError,
     TransportError,
-    UnauthorizedError,
 )
 from mcpcore.machines.exchange import Exchange
+from mcpcore.machines.refusals import refusal
 from mcpcore.machines.server_requests import ask_handlers, refusal_of
 from mcpcore.machines.shared_store import withdraw
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
@@ -86,7 +84,6 @@ _OPENS_STREAM = frozenset({RequestKind.LISTEN, RequestKind.RESUME})
 _OF_SESSION = frozenset({b"mcp-protocol-version", b"mcp-session-id"})
 _FOLLOWED = frozenset({307, 308})
 _DENIED = frozenset({401, 403})
-_RETRY_LATER = frozenset({429, 503})
 INTERNAL_ERROR = -32603
 PROGRESS = "notifications/progress"
 
@@ -582,29 +579,3 @@ def reply(call: Call, outbound: Outbound, request: Request, answer: Response | E
     else:
         if exchange is not None and exchange.head.status >= 300:
             _log.warning("the server refused our answer to its request: %r", str(refusal(exchange)))
-
-
-def refusal(exchange: Exchange) -> McpError:
-    """The error for an exchange whose answer is not a result."""
-    head, answer = exchange.head, exchange.answer
-    status = head.status
-    if status == 401:
-        return UnauthorizedError("the server refused the credentials (401)", challenges=head.challenges)
-    if status == 403:
-        return ForbiddenError("the server forbids this request (403)", challenges=head.challenges)
-    if isinstance(answer, ErrorResponse) and status not in _RETRY_LATER:
-        return RpcError(answer.message, code=answer.code, data=answer.data)
-    later = f"; it asks to wait {head.retry_after:g} s" if head.retry_after is not None else ""
-    return HttpStatusError(
-        f"the server answered with status {status}{later}", status=status, retry_after=head.retry_after
-    )
-
-
-def result_of(exchange: Exchange) -> dict[str, Any]:
-    """The result that an exchange brought.
-
-    :raises McpError: if it brought none.
-    """
-    if isinstance(exchange.answer, Response):
-        return exchange.answer.result
-    raise refusal(exchange)

@@ -22,7 +22,8 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError
-from mcpcore.machines.requests import DELETE_HEADERS, POST_HEADERS, Outbound, refusal, resolve, send
+from mcpcore.machines.refusals import refusal
+from mcpcore.machines.requests import DELETE_HEADERS, POST_HEADERS, Outbound, resolve, send
 from mcpcore.rules.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
 from mcpcore.rules.revisions import REVISIONS, Era, Revision
 from mcpcore.rules.trace_context import trace_in

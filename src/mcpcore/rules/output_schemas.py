@@ -80,10 +80,7 @@ class OutputSchemas:
         """
         if name not in self._schemas:
             return None
-        if name in self._checkers:
-            checker = self._checkers.pop(name)
-        else:
-            checker = make(jsonrpc.load(self._schemas[name]))
+        checker = self._checkers.pop(name) if name in self._checkers else make(jsonrpc.load(self._schemas[name]))
         self._checkers[name] = checker
         while len(self._checkers) > limits.output_checkers:
             del self._checkers[next(iter(self._checkers))]

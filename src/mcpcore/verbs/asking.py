@@ -17,7 +17,8 @@ from mcpcore.machines.channel import ensure_channel, request_on
 from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
 from mcpcore.machines.modern import DISCOVER, modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era, is_modern_error
-from mcpcore.machines.requests import refusal, resolve, result_of
+from mcpcore.machines.refusals import refusal, result_of
+from mcpcore.machines.requests import resolve
 from mcpcore.machines.rounds import finish, result_type
 from mcpcore.machines.session import ensure_session, exchange_in_session, request_message, settle_in_session
 

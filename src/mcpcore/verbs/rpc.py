@@ -17,7 +17,7 @@ from mcpcore.machines.channel import ensure_channel, notify_on
 from mcpcore.machines.http_sse import ensure_stream, post_message
 from mcpcore.machines.modern import DISCOVER, read_discovery
 from mcpcore.machines.negotiation import VerdictBroken, is_foreign, is_modern_error, negotiate, negotiate_again
-from mcpcore.machines.requests import refusal
+from mcpcore.machines.refusals import refusal
 from mcpcore.machines.session import OpeningRefused, ensure_session, exchange_in_session
 from mcpcore.rules.freshness import CacheMode, cache_key
 from mcpcore.rules.metadata import with_meta
