@@ -43,6 +43,13 @@ TREE = {
     },
     **ref("node"),
 }
+MUTUAL = {
+    "$defs": {
+        "object": {"type": "object", "additionalProperties": ref("value")},
+        "value": {"anyOf": [ref("object"), {"type": "array", "items": ref("value")}, {"type": "integer"}]},
+    },
+    **ref("object"),
+}
 CLOSED_LIST = {
     "type": "object",
     "allOf": [{"properties": {"next": {"$ref": "#"}}}],
@@ -105,6 +112,7 @@ GRAMMAR = {
             {"left": {"more": [{"x": "y"}]}},
             Mismatch("/left/more/0/x", "type"),
         ),
+        (MUTUAL, {"a": [1, {"b": 2}]}, {"a": "x"}, Mismatch("/a", "anyOf")),
         (
             CLOSED_LIST,
             {"next": {"value": 1}},

@@ -67,7 +67,7 @@ class _Visit:
     """A subschema that is being gone through.
 
     :ivar depth: how many steps into the instance it was reached by.
-    :ivar returns: the ways into the instance, from there, of all references back that led through it.
+    :ivar returns: the ways into the instance by which references back lead from it to itself again.
     """
 
     depth: int
@@ -136,12 +136,13 @@ class _Expansion:
 
     def _note_return(self, target: int) -> None:
         """Take note of a reference back, at all that it leads through."""
-        visits = list(self._visits)
-        for place in visits[visits.index(target) :]:
+        places = list(self._visits)
+        start = self._visits[target].depth
+        if start == len(self._steps):
+            raise ValueError("refers to itself without end")
+        for place in places[places.index(target) :]:
             visit = self._visits[place]
-            way = self._steps[visit.depth :]
-            if place == target and not way:
-                raise ValueError("refers to itself without end")
+            way = self._steps[visit.depth :] + self._steps[start : visit.depth]
             self._spend(len(visit.returns))
             if any(all(map(_Step.meets, way, other)) for other in visit.returns):
                 raise ValueError("refers back to itself in two ways at once")
