@@ -150,6 +150,23 @@ async def test_what_a_handler_raises_ends_the_call_as_it_is_once_the_server_was_
         assert (await client.call_tool("hello", context=ALICE)).text == f"hello {ALICE.principal}"
 
 
+@each_asking
+async def test_a_handler_that_fails_does_not_wait_for_the_server(carrier: str, era: str) -> None:
+    async def roots(request: None, context: CallContext) -> list[Root]:
+        await anyio.lowlevel.checkpoint()
+        raise KeyError
+
+    async def stubborn(arguments: Any, request: ReceivedRequest, call: Call) -> str:
+        await call.send({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+        await anyio.sleep_forever()
+        return "never"
+
+    async with client_of((carrier, era), Handlers(roots=roots), stubborn) as (client, server):
+        with pytest.raises(KeyError):
+            await client.call_tool("stubborn", context=ALICE)
+        assert len(server.journal.requests("notifications/cancelled")) == 1
+
+
 @define
 class Hanging:
     """A handler that never answers."""

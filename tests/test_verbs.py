@@ -403,6 +403,16 @@ def test_a_definition_that_the_caller_has_need_not_be_asked_for() -> None:
     assert methods(driver) == ["tools/call", "tools/call", "tools/list"]
 
 
+def test_a_definition_that_is_out_of_date_is_looked_at_again() -> None:
+    driver = PureDriver(Strict("Region", annotated("Region")))
+    old = Tool.from_json(annotated("Area"))
+    assert driver.run(Client(URL, protocol_version=MODERN).call_tool(old, {"region": "eu"})).text == "called"
+    assert [name for request in driver.sent for name in headers_of(request) if name.startswith("mcp-param")] == [
+        "mcp-param-area",
+        "mcp-param-region",
+    ]
+
+
 def test_a_definition_that_is_unusable_is_not_used() -> None:
     driver = PureDriver(Strict("Region", None))
     with pytest.raises(RemoteProtocolError):
