@@ -82,7 +82,10 @@ def operation_at(command: type[Any]) -> Play[Any]:
         play: Play[Any] = world.play(world.client.listen(tools=True))
         play.until(command)
         return play
-    if command is Deliver:
+    if command is CallHandler:
+        asked = {"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list"}}}
+        server, options["handlers"] = lambda r: result_reply(r, asked), Handlers(roots=lambda *_: [])
+    elif command is Deliver:
         server = talkative(modern_server)
     elif command is Spawn:
         server, options = talkative(HandshakeServer(), ROOTS), {"handlers": Handlers(roots=[])}
@@ -112,7 +115,18 @@ ANSWERS: dict[str, tuple[Callable[[Operation[Any]], object], set[type[Any]]]] = 
     "emitted": (lambda o: o.emitted(), {Emit}),
     "reader_started": (lambda o: o.reader_started(), {StartReader}),
 }
-COMMANDS = (ResolveHeaders, SendRequest, ReceiveData, EndResponse, WaitFor, Deliver, Spawn, Emit, StartReader)
+COMMANDS = (
+    ResolveHeaders,
+    SendRequest,
+    ReceiveData,
+    EndResponse,
+    WaitFor,
+    CallHandler,
+    Deliver,
+    Spawn,
+    Emit,
+    StartReader,
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
