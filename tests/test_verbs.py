@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import define, frozen
+from support.channels import Peer, channel_world
 from support.pure import Answer, PureDriver, Reply, error_reply, headers_of, message_of, result_reply
 from support.schema import SPEC, check_sent
 from support.stepping import OLDEST, REVISIONS, URL, SseServer, initialize_result
@@ -442,3 +443,10 @@ def test_the_looking_again_is_the_callers_own(caplog: pytest.LogCaptureFixture) 
         driver.run(client.call_tool("t", {"region": "eu"}, context=context))
     assert [principal for _, _, principal in told] == ["alice"] * 3 + ["bob"] * 3
     assert methods(driver) == AGAIN * 2
+
+
+def test_over_a_channel_a_list_is_kept_too() -> None:
+    world = channel_world(Peer(LATEST, results=lambda _: RESULTS["tools/list"]), clock=lambda: 0.0, default_ttl=9.0)
+    for _ in range(2):
+        assert [tool.name for tool in world.run(world.client.list_tools())] == ["t"]
+    assert world.methods().count("tools/list") == 1

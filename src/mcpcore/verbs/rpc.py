@@ -73,10 +73,10 @@ def verdict(call: Call) -> Flow[Verdict]:
 def require(call: Call, capability: str, detail: str | None = None) -> Flow[None]:
     """Hold back what the server of a session did not say that it can do (2025-11-25, "Lifecycle", Operation).
 
+    In the modern era there is nothing to hold back: a discovery is a request of its own, and the server says no itself.
+
     :raises LocalProtocolError: if it did not.
     """
-    if (yield from negotiate(call)).is_modern:
-        return  # Its discovery is a request of its own, and optional; a server of that era says no by an error.
     offered = as_object((yield from open_(call)).capabilities.raw.get(capability))
     if offered is None or (detail is not None and not offered.get(detail)):
         what = capability if detail is None else f"{capability}.{detail}"
