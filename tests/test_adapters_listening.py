@@ -322,3 +322,26 @@ async def test_streams_have_a_budget_of_their_own() -> None:
             assert await next_of(first) == ListChanged("tools")
         async with client.listen(tools=True) as second:
             assert isinstance(second.acknowledged, SubscriptionFilter)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("era", ERAS)
+async def test_who_still_listens_when_the_client_is_left_is_told(era: str) -> None:
+    """By another task: one that is within the block leaves it before the client."""
+    async with meeting(era) as wire, anyio.create_task_group() as tasks:
+        client = wire.connect(era)
+        is_open, told = anyio.Event(), anyio.Event()
+
+        async def listen() -> None:
+            with pytest.raises(LocalProtocolError, match="closed"):
+                async with client.listen(context=person("alice")) as events:
+                    is_open.set()
+                    async for _ in events:
+                        pass
+            told.set()
+
+        async with client:
+            tasks.start_soon(listen)
+            await is_open.wait()
+        await told.wait()
+        assert client.statistics().sessions == 0

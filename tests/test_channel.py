@@ -809,3 +809,11 @@ def test_channels_use_their_whole_table(monkeypatch: pytest.MonkeyPatch) -> None
     test_a_revision_that_is_pinned()
     test_a_modern_server_that_was_too_slow_says_so_when_asked_to_initialize()
     assert table.used == set(CHANNEL)
+
+
+@pytest.mark.parametrize("kind", ["summary", "input_required"])
+def test_in_the_handshake_era_every_result_is_the_final_one(kind: str) -> None:
+    answer = {"content": [], "resultType": kind, "inputRequests": {"q": {"method": "roots/list"}}}
+    world = channel_world(Peer(HANDSHAKE, results=lambda _: answer), handlers=Handlers(roots=[]))
+    assert world.run(world.client.call_tool("t", context=ALICE)).raw == answer
+    assert world.methods().count("tools/call") == 1

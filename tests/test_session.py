@@ -248,8 +248,11 @@ def test_what_a_server_says_oddly_of_itself_is_no_reason_to_do_without_it(
 
 def test_what_a_server_says_at_length_of_itself_is_not_remembered() -> None:
     session = Session(URL, REVISIONS[HANDSHAKE])
-    session.accept({**initialize_result(), "instructions": "x" * 1000}, Limits(told_bytes=1000))
+    vital = {"capabilities": {"logging": {}}}
+    session.accept({**initialize_result(), **vital, "instructions": "x" * 1000}, Limits(told_bytes=1000))
     assert session.discovery.instructions is None
+    assert session.discovery.capabilities.raw == {"logging": {}}
+    assert session.discovery.server_info is not None
 
 
 # One session for each identity.

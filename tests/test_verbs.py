@@ -308,6 +308,16 @@ def test_nobody_who_has_no_handler_for_logs_asks_for_them() -> None:
     assert levels(driver) == [None]
 
 
+def test_nobody_without_a_name_says_how_much_is_logged_for_all_the_others() -> None:
+    """Without principals, identities are what resolvers show; a level of one of them is no matter of another's."""
+    driver = PureDriver(AnyServer(MODERN))
+    client = Client(URL, protocol_version=MODERN, handlers=Handlers(log=print), get_headers=lambda _: {"X-User": "a"})
+    with pytest.raises(LocalProtocolError, match="whose log level"):
+        driver.run(client.set_log_level("debug"))
+    driver.run(client.call_tool("t"))
+    assert levels(driver) == [None]
+
+
 # A header that the server misses.
 
 

@@ -409,7 +409,7 @@ class Client:
         """Have the server log messages of ``level`` and above; :attr:`Handlers.log` gets them.
 
         In the handshake era this is a request, for the session; in the modern era each further request of the principal
-        carries the level or, without a principal, each request that has none.
+        carries the level.  Without a principal that takes a client whose headers are the same for everybody.
         """
         call = self._call(context)
         return Operation("logging/setLevel", call, set_log_level(call, level))

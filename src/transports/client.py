@@ -94,6 +94,8 @@ class Client(Verbs):
                 server=self._hub.core.server,
             )
         self._hub.is_open = False
+        for company in list(self._hub.driver.listening):
+            company.end(LocalProtocolError("the client was closed", server=self._hub.core.server))
         try:
             with anyio.move_on_after(self._hub.driver.limits.goodbye, shield=True):
                 await self._say_goodbye()

@@ -46,8 +46,12 @@ class Company:
                 spawn.withdrawn.subscribe(scope.cancel)
                 await self._run(spawn.operation)
         except Exception as failure:
-            self._failure = self._failure or failure
-            self._tasks.cancel_scope.cancel()
+            self.end(failure)
+
+    def end(self, failure: Exception) -> None:
+        """Cancel the body, and have ``failure`` come out of the ``async with``."""
+        self._failure = self._failure or failure
+        self._tasks.cancel_scope.cancel()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()

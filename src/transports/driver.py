@@ -128,6 +128,7 @@ class Driver:
     :ivar on_exchange: is told of each request, after its head has arrived or it has failed.
     :ivar store: what is shared with other processes, or None if nothing is.
     :ivar open_channel: opens the channel to the server, if there is one instead of HTTP.
+    :ivar listening: who listens, beyond any single call.
     :ivar readers: where event streams, and the channel, are read, or None where there are none.
     """
 
@@ -137,6 +138,7 @@ class Driver:
     store: SealedStore | None = None
     open_channel: Callable[[], Awaitable[Channel]] | None = None
     readers: Readers | None = field(default=None, init=False)
+    listening: set[Company] = field(factory=set[Company], init=False)
 
     async def run(self, operation: Operation[T], timeout: float | ProgressTimeout | None = None) -> T:
         """Drive ``operation`` to its end, for at most ``timeout`` seconds.

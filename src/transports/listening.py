@@ -48,6 +48,7 @@ class Subscription:
 
     async def __aenter__(self) -> Self:
         await self._company.__aenter__()
+        self._driver.listening.add(self._company)
         try:
             self.acknowledged = await self._open()
         except BaseException as error:
@@ -89,6 +90,7 @@ class Subscription:
 
     async def _leave(self) -> None:
         self._is_over = True
+        self._driver.listening.discard(self._company)
         await self._drive.close()
         await self._driver.leave(self._drive.operation)
 

@@ -324,7 +324,7 @@ class Verbs:
         """Have the server log messages of ``level`` and above; the handler for logs gets them.
 
         In the handshake era this is a request, for the session; in the modern era each further request of the principal
-        carries the level or, without a principal, each request that has none.
+        carries the level.  Without a principal that takes a client whose headers are the same for everybody.
 
         :raises mcpcore.McpError: if it cannot be done.
         """

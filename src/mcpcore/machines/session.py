@@ -114,15 +114,18 @@ class Session:
 
 
 def _remembered(result: dict[str, Any], limits: Limits) -> bytes:
-    """What a server told about itself, if that can be remembered for as long as the session lasts."""
-    try:
-        told = jsonrpc.dump({name: result[name] for name in _TOLD if name in result})
-    except LocalProtocolError:
-        told = None  # It holds what JSON has no form for, such as a number too large to be one.
-    if told is None or len(told) > limits.told_bytes:
-        _log.warning("what the server tells about itself cannot be remembered, or is too long (limits.told_bytes)")
-        return b"{}"
-    return told
+    """What of a server's words about itself can be remembered for as long as the session lasts: the vital first."""
+    for names in (_TOLD, _TOLD[:2], _TOLD[:1]):
+        try:
+            told = jsonrpc.dump({name: result[name] for name in names if name in result})
+        except LocalProtocolError:
+            continue  # It holds what JSON has no form for, such as a number too large to be one.
+        if len(told) <= limits.told_bytes:
+            if names is not _TOLD:
+                _log.warning("of what the server tells about itself only %s can be remembered", ", ".join(names))
+            return told
+    _log.warning("what the server tells about itself cannot be remembered, or is too long (limits.told_bytes)")
+    return b"{}"
 
 
 def post(

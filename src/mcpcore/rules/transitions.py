@@ -33,7 +33,12 @@ def advance(table: Mapping[tuple[S, E], S], state: S, event: E) -> S:
 class _Symbol(Enum):
     """A state or an event: each is itself and nothing else, so that looking it up costs next to nothing."""
 
-    __hash__ = object.__hash__
+    if TYPE_CHECKING:
+
+        def __hash__(self) -> int: ...
+
+    else:
+        __hash__ = object.__hash__
 
 
 class ExchangeState(_Symbol):

@@ -149,7 +149,10 @@ class _OnChannel:
         return self._call.state.pipeline.begin(self._call.context)
 
     def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
-        result = yield from self._ask(self._method, self._params)
+        channel = yield from ensure_channel(self._call)
+        result = yield from request_on(self._call, channel, self._method, self._params)
+        if channel.session is not None:
+            return result  # In the handshake era every result is the final one.
         return (yield from finish(self._call, self._method, self._params, result, self._ask))
 
     def _ask(self, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 A schema is a stranger's: whatever it refers to is looked for in the schema itself and nowhere else (2026-07-28,
 "Overview", ``$ref`` Resolution), its patterns may only try so hard to match, and one that could keep the library busy
-for long is refused.  Which dialect it is written in it says by ``$schema``; without that it is 2020-12 ("Overview",
-JSON Schema Usage).
+for long is refused.  So is a value that has too many parts for the size of its schema.  Which dialect it is written in it
+says by ``$schema``; without that it is 2020-12 ("Overview", JSON Schema Usage).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcpcore import ConfigurationError, Mismatch
 
-from .expansion import check_expansion
+from .expansion import check_expansion, check_extent
 
 if TYPE_CHECKING:
     from mcpcore import OutputChecker, OutputValidator
@@ -26,6 +26,7 @@ _DIALECTS = frozenset(
     }
 )
 _SUBSCHEMAS = 2_000
+_STEPS = 10_000_000  # of one part of a value against one subschema: some seconds, at the very worst
 _STEPS_OF_A_PATTERN = 10_000
 _BYTES_OF_A_PATTERN = 256 * 1024
 
@@ -45,7 +46,7 @@ def schema_checkers() -> OutputValidator:
 
     def compile_(schema: dict[str, Any]) -> OutputChecker:
         _check_dialect(schema)
-        check_expansion(schema, _SUBSCHEMAS)
+        subschemas = check_expansion(schema, _SUBSCHEMAS)
         try:
             validator = jsonschema_rs.validator_for(
                 schema, offline=True, validate_formats=False, pattern_options=patterns
@@ -55,6 +56,7 @@ def schema_checkers() -> OutputValidator:
             raise ValueError("is not a valid schema of its dialect") from error
 
         def check(value: Any) -> Mismatch | None:
+            check_extent(value, _STEPS // subschemas)
             try:
                 validator.validate(value)
             except jsonschema_rs.ValidationError as error:

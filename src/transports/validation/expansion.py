@@ -38,6 +38,7 @@ _REPEATED = 4
 _DEEPEST = 100
 _SUBSCHEMA = 50
 """What it takes to go through one subschema, in comparisons of two ways."""
+_TEXT = 64
 
 
 @frozen
@@ -74,25 +75,47 @@ class _Visit:
     returns: list[list[_Step]] = field(factory=list[list[_Step]], init=False)
 
 
-def check_expansion(schema: dict[str, Any], most: int) -> None:
+def check_expansion(schema: dict[str, Any], most: int) -> int:
     """Refuse a schema that can make too much work.
 
     :param most: how many subschemas it may be, each counted as often as it is referred to.
+    :returns: about how many it is.
     :raises ValueError: saying in what way it is too much.
     """
-    _Expansion(schema, most * _SUBSCHEMA).visit(schema)
+    expansion = _Expansion(schema, most * _SUBSCHEMA)
+    expansion.visit(schema)
+    return most - expansion.left // _SUBSCHEMA
+
+
+def check_extent(value: Any, most: int) -> None:
+    """Refuse a value that has too many parts to be held against a schema.
+
+    :param most: how many; so much of a long text is one, too.
+    :raises ValueError: if it has more.
+    """
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        most -= 1 + len(part) // _TEXT if isinstance(part, str) else 1
+        if most < 0:
+            raise ValueError("has too many parts to be held against such a schema")
+        parts += as_list(part) or (as_object(part) or {}).values()
 
 
 @define
 class _Expansion:
-    """One way through a schema."""
+    """One way through a schema.
+
+    :ivar left: how much work may still be made.
+    """
 
     _root: dict[str, Any] = field(repr=False)
-    _left: int
+    left: int
     _weight: int = field(default=1, init=False)
     _steps: list[_Step] = field(factory=list[_Step], init=False)
     _visits: dict[int, _Visit] = field(factory=dict[int, _Visit], init=False)
     _anchors: dict[str, Any] | None = field(default=None, init=False, repr=False)
+    _targets: dict[str, Any] = field(factory=dict[str, Any], init=False, repr=False)
 
     def visit(self, schema: Any) -> None:
         """Go through ``schema`` and all below it."""
@@ -117,8 +140,8 @@ class _Expansion:
         del self._visits[id(node)]
 
     def _spend(self, work: int) -> None:
-        self._left -= work
-        if self._left < 0:
+        self.left -= work
+        if self.left < 0:
             raise ValueError("is too large, with all its references written out")
 
     def _check(self, node: dict[str, Any]) -> None:
@@ -152,6 +175,12 @@ class _Expansion:
         """What a reference refers to."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise ValueError("refers to another document, which is not fetched")
+        if reference not in self._targets:
+            # Each is looked up once, however often it is come by: it may be as long as the whole schema.
+            self._targets[reference] = self._look_up(reference)
+        return self._targets[reference]
+
+    def _look_up(self, reference: str) -> Any:
         fragment = unquote(reference[1:])
         if fragment and not fragment.startswith("/"):
             if self._anchors is None:
