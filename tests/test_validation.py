@@ -191,8 +191,30 @@ def test_a_schema_that_is_not_to_be_used_is_refused(schema: dict[str, Any], comp
         CHECKERS(schema)
 
 
+def test_a_long_reference_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+
+    def note(text: str) -> str:
+        looked_up.append(text)
+        return text
+
+    monkeypatch.setattr("transports.validation.expansion.unquote", note)
+    CHECKERS({"$defs": {"d": {"type": "string"}}, "allOf": [{"$ref": "#/$defs/d"}] * 100})
+    assert looked_up == ["/$defs/d"]
+
+
 def test_a_pattern_may_only_try_so_hard() -> None:
     assert CHECKERS({"pattern": "^(?=(a+)+$)"})("a" * 5_000 + "b") == Mismatch("", "pattern")
+
+
+@pytest.mark.parametrize("value", [[1] * 60_000, [{"a": 1}] * 30_000, ["x" * 4_000_000]])
+def test_a_value_may_only_be_so_large_for_the_size_of_its_schema(value: list[Any]) -> None:
+    """Each part may be held against each subschema, which is for both sides to multiply."""
+    many = CHECKERS({"items": {"anyOf": [{"const": number} for number in range(200)]}})
+    assert many([1] * 10) is None
+    with pytest.raises(ValueError, match="too many parts"):
+        many(value)
+    assert CHECKERS({"type": "array"})(value) is None
 
 
 def test_what_the_library_cannot_read_is_no_value_to_pass_on() -> None:

@@ -2,8 +2,8 @@
 
 A schema is a stranger's: whatever it refers to is looked for in the schema itself and nowhere else (2026-07-28,
 "Overview", ``$ref`` Resolution), its patterns may only try so hard to match, and one that could keep the library busy
-for long is refused.  So is a value that has too many parts for the size of its schema.  Which dialect it is written in it
-says by ``$schema``; without that it is 2020-12 ("Overview", JSON Schema Usage).
+for long is refused.  So is a value that has too many parts for the size of its schema.  Which dialect it is written in
+it says by ``$schema``; without that it is 2020-12 ("Overview", JSON Schema Usage).
 """
 
 from __future__ import annotations
