@@ -167,6 +167,20 @@ async def test_a_handler_that_fails_does_not_wait_for_the_server(carrier: str, e
         assert len(server.journal.requests("notifications/cancelled")) == 1
 
 
+class Interruption(BaseException):
+    """What ends a program, and is no Exception."""
+
+
+@each_asking
+async def test_what_ends_a_program_comes_out_of_a_handler_as_it_is(carrier: str, era: str) -> None:
+    def roots(request: None, context: CallContext) -> list[Root]:
+        raise Interruption
+
+    async with client_of((carrier, era), Handlers(roots=roots)) as (client, _):
+        with pytest.raises(Interruption):
+            await client.call_tool("where", context=ALICE)
+
+
 @define
 class Hanging:
     """A handler that never answers."""

@@ -9,6 +9,7 @@ context variables.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from mcpcore import Operation, Spawn
 
 
+_log = logging.getLogger("transports")
+
+
 @define(eq=False)
 class Company:
     """Operations that are driven beside the body of an ``async with``.
@@ -34,7 +38,7 @@ class Company:
 
     _run: Callable[[Operation[None]], Awaitable[None]]
     _tasks: TaskGroup = field(factory=anyio.create_task_group, init=False)
-    _failure: Exception | None = field(default=None, init=False)
+    _failure: BaseException | None = field(default=None, init=False)
 
     def admit(self, spawn: Spawn) -> None:
         """Drive an operation from now on, until it ends or is withdrawn."""
@@ -45,10 +49,13 @@ class Company:
             with anyio.CancelScope() as scope:
                 spawn.withdrawn.subscribe(scope.cancel)
                 await self._run(spawn.operation)
-        except Exception as failure:
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as failure:
+            # Also what is no Exception, which the group would put into a group of its own.
             self.end(failure)
 
-    def end(self, failure: Exception) -> None:
+    def end(self, failure: BaseException) -> None:
         """Cancel the body, and have ``failure`` come out of the ``async with``."""
         self._failure = self._failure or failure
         self._tasks.cancel_scope.cancel()
@@ -67,6 +74,9 @@ class Company:
             passed = (exc_type, exc, traceback)
         is_swallowed = await self._tasks.__aexit__(*passed)
         is_own_cancellation = passed[1] is not None and bool(is_swallowed)  # On trio, nothing is swallowed, too.
-        if self._failure is not None and (exc is None or is_own_cancellation):
-            failure, self._failure = self._failure, None
+        failure, self._failure = self._failure, None
+        if failure is not None and (exc is None or is_own_cancellation):
             raise failure
+        if failure is not None:
+            # Only one of the two can come out.
+            _log.error("what went on beside a call failed, too", exc_info=failure)
