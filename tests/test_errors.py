@@ -10,6 +10,7 @@ import pytest
 
 import mcpcore
 from mcpcore import (
+    CallToolResult,
     Challenge,
     ConfigurationError,
     DeadlineExceeded,
@@ -25,6 +26,7 @@ from mcpcore import (
     RemoteProtocolError,
     RpcError,
     TaskCancelledError,
+    ToolError,
     TransportError,
     UnauthorizedError,
 )
@@ -43,6 +45,7 @@ FULL: list[McpError] = [
     LimitExceeded("m", limit="pages", **PLACE),
     RpcError("m", code=-32000, data={"deep": [1, None]}, **PLACE),
     TaskCancelledError("m", **PLACE),
+    ToolError("m", result=CallToolResult([], is_error=True), **PLACE),
     InputRequiredError("m", input_requests={"q": {"method": "roots/list"}}, request_state="s", **PLACE),
     HttpStatusError("m", status=503, retry_after=7.0, **PLACE),
     UnauthorizedError("m", challenges=CHALLENGES, **PLACE),
@@ -62,6 +65,7 @@ PARENTS = {
     RpcError: McpError,
     InputRequiredError: McpError,
     TaskCancelledError: McpError,
+    ToolError: McpError,
     HttpStatusError: McpError,
     UnauthorizedError: HttpStatusError,
     ForbiddenError: HttpStatusError,
@@ -73,7 +77,8 @@ each_type = pytest.mark.parametrize("error", PARENTS, ids=lambda error: error.__
 
 
 def test_every_public_error_is_tested_here() -> None:
-    public = {value for value in vars(mcpcore).values() if inspect.isclass(value) and issubclass(value, Exception)}
+    names = [getattr(mcpcore, name) for name in mcpcore.__all__]
+    public = {value for value in names if inspect.isclass(value) and issubclass(value, Exception)}
     assert public == set(PARENTS) == {type(error) for error in FULL}
 
 
