@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mcpcore.context import RequestKind
 from mcpcore.redaction import redact_url, repr_of_name
@@ -66,7 +66,7 @@ class ResolveHeaders:
     context: RequestContext
 
 
-@frozen
+@define  # Not frozen, as the others are: there is one for each request, and it has so many fields that this would show.
 class SendRequest:
     """Send one HTTP request exactly as it is: these headers and no others, but for framing; follow no redirect.
 

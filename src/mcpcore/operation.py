@@ -107,7 +107,7 @@ class Operation(Generic[T]):
         """
         if not self._is_started:
             self._is_started = True
-            self._advance(self._flow.send, None)
+            self._go_on(self._flow.send, None)
         if self._error is not None:
             error, self._error = self._error, None
             try:
@@ -123,78 +123,78 @@ class Operation(Generic[T]):
 
     def headers_resolved(self, headers: Mapping[str, str] | None) -> None:
         """Answer ``ResolveHeaders`` with what the resolver returned."""
-        self._answer(headers, ResolveHeaders)
+        self._go_on(self._flow.send, headers, ResolveHeaders)
 
     def resolver_failed(self, error: Exception) -> None:
         """Answer ``ResolveHeaders`` with what the resolver raised."""
-        self._fail(error, ResolveHeaders)
+        self._go_on(self._flow.throw, error, ResolveHeaders)
 
     def receive_head(self, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
         """Answer ``SendRequest`` with the head of the response."""
-        self._answer((status, headers), SendRequest)
+        self._go_on(self._flow.send, (status, headers), SendRequest)
 
     def receive_data(self, data: bytes) -> None:
         """Answer ``ReceiveData`` with the next bytes of the body."""
-        self._answer(data, ReceiveData)
+        self._go_on(self._flow.send, data, ReceiveData)
 
     def receive_end(self) -> None:
         """Answer ``ReceiveData`` with the end of the body."""
-        self._answer(None, ReceiveData)
+        self._go_on(self._flow.send, None, ReceiveData)
 
     def request_failed(self, error: McpError) -> None:
         """Answer with what kept you from it, mostly a ``TransportError``.
 
         That is an answer to ``SendRequest``, ``ReceiveData``, ``OpenChannel`` and ``SendMessage``.
         """
-        self._fail(error, SendRequest, ReceiveData, OpenChannel, SendMessage)
+        self._go_on(self._flow.throw, error, SendRequest, ReceiveData, OpenChannel, SendMessage)
 
     def response_ended(self) -> None:
         """Answer ``EndResponse``."""
-        self._answer(None, EndResponse)
+        self._go_on(self._flow.send, None, EndResponse)
 
     def signalled(self) -> None:
         """Answer ``WaitFor``: the signal has been raised, or its time has passed."""
-        self._answer(None, WaitFor)
+        self._go_on(self._flow.send, None, WaitFor)
 
     def handler_returned(self, value: object) -> None:
         """Answer ``CallHandler`` with what the handler returned."""
-        self._answer(value, CallHandler)
+        self._go_on(self._flow.send, value, CallHandler)
 
     def delivered(self) -> None:
         """Answer ``Deliver``: the handler has had all values."""
-        self._answer(None, Deliver)
+        self._go_on(self._flow.send, None, Deliver)
 
     def handler_failed(self, error: Exception) -> None:
         """Answer ``CallHandler`` or ``Deliver`` with what the handler raised."""
-        self._fail(error, CallHandler, Deliver)
+        self._go_on(self._flow.throw, error, CallHandler, Deliver)
 
     def spawned(self) -> None:
         """Answer ``Spawn``: the other operation will be driven."""
-        self._answer(None, Spawn)
+        self._go_on(self._flow.send, None, Spawn)
 
     def emitted(self) -> None:
         """Answer ``Emit``: the value was taken, and the next one is wanted."""
-        self._answer(None, Emit)
+        self._go_on(self._flow.send, None, Emit)
 
     def reader_started(self) -> None:
         """Answer ``StartReader``."""
-        self._answer(None, StartReader)
+        self._go_on(self._flow.send, None, StartReader)
 
     def channel_opened(self) -> None:
         """Answer ``OpenChannel``."""
-        self._answer(None, OpenChannel)
+        self._go_on(self._flow.send, None, OpenChannel)
 
     def message_sent(self) -> None:
         """Answer ``SendMessage``."""
-        self._answer(None, SendMessage)
+        self._go_on(self._flow.send, None, SendMessage)
 
     def store_answered(self, entry: StoredEntry | None) -> None:
         """Answer ``StoreGet`` with what was found, or None."""
-        self._answer(entry, StoreGet)
+        self._go_on(self._flow.send, entry, StoreGet)
 
     def store_done(self) -> None:
         """Answer ``StorePut`` or ``StoreDelete``."""
-        self._answer(None, StorePut, StoreDelete)
+        self._go_on(self._flow.send, None, StorePut, StoreDelete)
 
     def deadline_exceeded(self, seconds: float) -> DeadlineExceeded:
         """The error for a call that had ``seconds`` and needed more; the operation is to be cancelled as well."""
@@ -224,22 +224,17 @@ class Operation(Generic[T]):
         name = "notifications/cancelled" if notice is not None else "the end of a session" if will is None else will[0]
         return Operation(name, heir, _take_leave(heir, notice, will))
 
-    def _answer(self, value: object, *expected: type[Command]) -> None:
-        if not isinstance(self._command, expected):
-            raise self._unexpected(expected)
-        self._advance(self._flow.send, value)
-
-    def _fail(self, error: Exception, *expected: type[Command]) -> None:
-        if not isinstance(self._command, expected):
-            raise self._unexpected(expected)
-        self._advance(self._flow.throw, error)
-
     def _unexpected(self, expected: tuple[type[Command], ...]) -> LocalProtocolError:
         asked = "nothing" if self._command is None else type(self._command).__name__
         return LocalProtocolError(f"{self.name}: that answers {expected[0].__name__}, but it asked for {asked}")
 
-    def _advance(self, step: Callable[[Any], Command | Beside], answer: object) -> None:
-        """Let the flow go on, with the answer, to its next command, its result, or its error."""
+    def _go_on(self, step: Callable[[Any], Command | Beside], answer: object, *expected: type[Command]) -> None:
+        """Let the flow go on, with the answer, to its next command, its result, or its error.
+
+        :param expected: the commands that may be answered so; none at the beginning.
+        """
+        if expected and not isinstance(self._command, expected):
+            raise self._unexpected(expected)
         self._command = None
         try:
             command = step(answer)

@@ -67,13 +67,15 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     name = params["name"]
     if definition is not None and (yield from rpc.verdict(call)).is_modern and not call.state.over_channel:
         call.shown[name] = read_annotations(definition.input_schema)
-    if call.is_settled:
+    is_checked = call.state.output_validator is not None
+    if is_checked and call.is_settled:
         # A promise that cannot be checked is found out before the tool does anything.
         _prepare_check(call, name, definition)
     result = CallToolResult.from_json((yield from _call(call, params)))
-    _prepare_check(call, name, definition)
-    if not result.is_error:
-        _check_output(call, name, result)
+    if is_checked:
+        _prepare_check(call, name, definition)
+        if not result.is_error:
+            _check_output(call, name, result)
     return result
 
 
