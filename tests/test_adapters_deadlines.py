@@ -14,9 +14,20 @@ from support.adapters import ERAS, Mint, person, server_of, wired
 from trio.testing import MockClock
 
 import transports
-from mcpcore import CallContext, DeadlineExceeded, Limits, RequestContext, SendRequest
+from mcpcore import CallContext, ConfigurationError, DeadlineExceeded, Limits, RequestContext, SendRequest
 from transports.engines.memory import MemoryEngine
-from transports.testing import Answer, Forward, Progress, ReceivedRequest, Server, Tool, echo_headers
+from transports.testing import (
+    Answer,
+    Call,
+    Forward,
+    Progress,
+    Prompt,
+    ReceivedRequest,
+    Resource,
+    Server,
+    Tool,
+    echo_headers,
+)
 
 pytestmark = pytest.mark.trio
 
@@ -429,7 +440,6 @@ async def test_progress_renews_a_time_out_that_asks_for_it(era: str, handler: An
         assert await call("unhurried", transports.ProgressTimeout(15, at_most=100)) == 60
         assert await call("unhurried", transports.ProgressTimeout(9, at_most=100)) == -9
         assert await call("unhurried", transports.ProgressTimeout(15, at_most=35)) == -35
-        assert await call("unhurried", transports.ProgressTimeout(15, at_most=5)) == -5
         assert await call("unhurried", 15) == -15
         assert await call("ticks", transports.ProgressTimeout(8, at_most=50)) == -50
 
@@ -444,3 +454,37 @@ async def test_a_time_out_that_progress_renews_says_how_long_it_was(autojump_clo
                 await client.call_tool(tool, context=ALICE, timeout=timeout)
         with pytest.raises(DeadlineExceeded, match="no answer within 50 s"):
             await client.request("tools/call", {"name": "ticks"}, timeout=transports.ProgressTimeout(8, at_most=50))
+
+
+@by_era
+async def test_progress_renews_the_time_out_of_reading_and_of_prompts(era: str, autojump_clock: MockClock) -> None:
+    async def slow(arguments: dict[str, Any], request: ReceivedRequest, call: Call) -> str:
+        """Report progress for half a minute, then answer."""
+        for step in range(3):
+            await anyio.sleep(10)
+            await call.progress(step)
+        return "done"
+
+    server = server_of(era, resources=[Resource("file:///slow", slow)], prompts=[Prompt(slow)])
+    patience, steps = transports.ProgressTimeout(15, at_most=100), list[float]()
+    async with client_of(server, era) as client:
+        await client.read_resource("file:///slow", context=ALICE, timeout=patience)
+        await client.get_prompt(
+            "slow", context=ALICE, timeout=patience, on_progress=lambda at: steps.append(at.progress)
+        )
+        with pytest.raises(DeadlineExceeded, match="no answer within 9 s"):
+            await client.get_prompt("slow", context=ALICE, timeout=transports.ProgressTimeout(9, at_most=100))
+    assert steps == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), True, None, "15"])
+async def test_a_time_out_that_progress_renews_is_of_positive_seconds(seconds: Any) -> None:
+    for arguments, named in (((seconds, 100), "^seconds of"), ((15, seconds), "^at_most of")):
+        with pytest.raises(ConfigurationError, match=named):
+            transports.ProgressTimeout(*arguments)
+
+
+async def test_the_longest_is_no_shorter_than_what_progress_renews() -> None:
+    with pytest.raises(ConfigurationError, match="no less than its seconds"):
+        transports.ProgressTimeout(15, at_most=5)
+    assert transports.ProgressTimeout(15, at_most=15).at_most == 15

@@ -334,6 +334,7 @@ class Client:
         uri: str,
         *,
         context: CallContext = _NOBODY,
+        on_progress: Callable[[Progress], Any] | None = None,
         cache: CacheName = "use",
         input_responses: Mapping[str, Any] | None = None,
         request_state: str | None = None,
@@ -341,9 +342,9 @@ class Client:
         """Read a resource (2026-07-28, "Resources", Reading Resources).
 
         :param cache: as of :meth:`list_tools`.
-        :param input_responses: as of :meth:`call_tool`, as is ``request_state``.
+        :param on_progress: as of :meth:`call_tool`, as are ``input_responses`` and ``request_state``.
         """
-        call = self._call(context)
+        call = self._call(context, on_progress)
         params = {"uri": uri, **_round(input_responses, request_state)}
         return Operation(
             f"resources/read {repr_of_name(uri)}",
@@ -371,14 +372,15 @@ class Client:
         arguments: Mapping[str, str] | None = None,
         *,
         context: CallContext = _NOBODY,
+        on_progress: Callable[[Progress], Any] | None = None,
         input_responses: Mapping[str, Any] | None = None,
         request_state: str | None = None,
     ) -> Operation[GetPromptResult]:
         """Have a prompt filled in (2026-07-28, "Prompts", Getting a Prompt).
 
-        :param input_responses: as of :meth:`call_tool`, as is ``request_state``.
+        :param on_progress: as of :meth:`call_tool`, as are ``input_responses`` and ``request_state``.
         """
-        call = self._call(context)
+        call = self._call(context, on_progress)
         params: dict[str, Any] = {"name": name, **_round(input_responses, request_state)}
         if arguments is not None:
             params["arguments"] = dict(arguments)

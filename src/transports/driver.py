@@ -21,6 +21,7 @@ from attrs import define, field, frozen
 from mcpcore import (
     CallHandler,
     Complete,
+    ConfigurationError,
     Deliver,
     Emit,
     EndResponse,
@@ -47,6 +48,8 @@ from .readers import close, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from attrs import Attribute
 
     from mcpcore import DuplexChannel, EventStream, Limits, Operation
 
@@ -77,16 +80,28 @@ Errand: TypeAlias = (
 _log = logging.getLogger("transports")
 
 
+def _check_seconds(_timeout: object, attribute: Attribute[float], seconds: Any) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not (is_number and seconds > 0):
+        raise ConfigurationError(f"{attribute.name} of a ProgressTimeout is a number of seconds greater than 0")
+
+
+def _check_longest(timeout: ProgressTimeout, _attribute: object, at_most: float) -> None:
+    if at_most < timeout.seconds:
+        raise ConfigurationError("at_most of a ProgressTimeout is no less than its seconds")
+
+
 @frozen
 class ProgressTimeout:
     """A time-out that starts anew with each progress notification (2026-07-28, "Cancellation", Timeouts).
 
     :param seconds: how long a call may go without progress.
     :param at_most: how many seconds it may take, whatever progress it makes.
+    :raises mcpcore.ConfigurationError: unless both are positive, and ``at_most`` is no less than ``seconds``.
     """
 
-    seconds: float
-    at_most: float
+    seconds: float = field(validator=_check_seconds)
+    at_most: float = field(validator=[_check_seconds, _check_longest])
 
 
 @define(eq=False)
@@ -106,7 +121,7 @@ class Patience:
         """The patience that begins now."""
         now = anyio.current_time()
         if isinstance(timeout, ProgressTimeout):
-            seconds, at_most = min(timeout.seconds, timeout.at_most), timeout.at_most
+            seconds, at_most = timeout.seconds, timeout.at_most
         else:
             seconds = at_most = timeout
         return cls(seconds, at_most, now + at_most, anyio.CancelScope(deadline=now + seconds))

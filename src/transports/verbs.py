@@ -57,8 +57,10 @@ class Unset(Enum):
 
 
 UNSET = Unset.UNSET
-Timeout: TypeAlias = float | ProgressTimeout | Literal[Unset.UNSET] | None
-"""Seconds for a whole call, or :class:`ProgressTimeout`; None for no bound; left out, what :func:`connect` said."""
+Seconds: TypeAlias = float | Literal[Unset.UNSET] | None
+"""Seconds for a whole call; None for no bound; left out, what :func:`connect` said."""
+Timeout: TypeAlias = Seconds | ProgressTimeout
+"""The same, or a :class:`ProgressTimeout`: for what may take long, and says how far it is."""
 
 
 @define(eq=False)
@@ -123,7 +125,7 @@ class Verbs:
         """What the client holds and has done, for all identities, in numbers."""
         return self._hub.core.statistics()
 
-    async def open(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> Discovery:
+    async def open(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> Discovery:
         """Do now what an identity's first call would do first: find the era, and open a session if there are any.
 
         :returns: what the server says about itself.
@@ -132,7 +134,7 @@ class Verbs:
         return await self._hub.run(self._hub.core.open(context=context or self._context), timeout)
 
     async def list_tools(
-        self, *, context: CallContext | None = None, timeout: Timeout = UNSET, cache: CacheName = "use"
+        self, *, context: CallContext | None = None, timeout: Seconds = UNSET, cache: CacheName = "use"
     ) -> list[Tool]:
         """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).
 
@@ -143,7 +145,7 @@ class Verbs:
         return await self._hub.run(self._hub.core.list_tools(context=context or self._context, cache=cache), timeout)
 
     async def list_resources(
-        self, *, context: CallContext | None = None, timeout: Timeout = UNSET, cache: CacheName = "use"
+        self, *, context: CallContext | None = None, timeout: Seconds = UNSET, cache: CacheName = "use"
     ) -> list[Resource]:
         """List the server's resources, all pages, as :meth:`list_tools` lists its tools (2026-07-28, "Resources").
 
@@ -153,7 +155,7 @@ class Verbs:
         return await self._hub.run(operation, timeout)
 
     async def list_resource_templates(
-        self, *, context: CallContext | None = None, timeout: Timeout = UNSET, cache: CacheName = "use"
+        self, *, context: CallContext | None = None, timeout: Seconds = UNSET, cache: CacheName = "use"
     ) -> list[ResourceTemplate]:
         """List the server's resource templates, all pages, as :meth:`list_tools` lists its tools.
 
@@ -165,7 +167,7 @@ class Verbs:
         return await self._hub.run(operation, timeout)
 
     async def list_prompts(
-        self, *, context: CallContext | None = None, timeout: Timeout = UNSET, cache: CacheName = "use"
+        self, *, context: CallContext | None = None, timeout: Seconds = UNSET, cache: CacheName = "use"
     ) -> list[Prompt]:
         """List the server's prompts, all pages, as :meth:`list_tools` lists its tools (2026-07-28, "Prompts").
 
@@ -179,7 +181,7 @@ class Verbs:
         listing: Listing[T],
         *,
         context: CallContext | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Seconds = UNSET,
         cache: CacheName = "use",
     ) -> Items[T]:
         """Iterate over a list whose pages are asked for as they are needed (2026-07-28, "Pagination").
@@ -235,6 +237,7 @@ class Verbs:
         *,
         context: CallContext | None = None,
         timeout: Timeout = UNSET,
+        on_progress: Callable[[Progress], Any] | None = None,
         cache: CacheName = "use",
         input_responses: Mapping[str, Any] | None = None,
         request_state: str | None = None,
@@ -242,12 +245,13 @@ class Verbs:
         """Read a resource (2026-07-28, "Resources", Reading Resources).
 
         :param cache: as of :meth:`list_tools`.
-        :param input_responses: as of :meth:`call_tool`, as is ``request_state``.
+        :param on_progress: as of :meth:`call_tool`, as are ``input_responses`` and ``request_state``.
         :raises mcpcore.McpError: if it cannot be read.
         """
         operation = self._hub.core.read_resource(
             uri,
             context=context or self._context,
+            on_progress=_progress_handler(on_progress, timeout),
             cache=cache,
             input_responses=input_responses,
             request_state=request_state,
@@ -255,7 +259,7 @@ class Verbs:
         return await self._hub.run(operation, timeout)
 
     async def subscribe_resource(
-        self, uri: str, *, context: CallContext | None = None, timeout: Timeout = UNSET
+        self, uri: str, *, context: CallContext | None = None, timeout: Seconds = UNSET
     ) -> None:
         """Ask to be told when a resource changes, in the handshake era; what comes of it, :meth:`listen` hears.
 
@@ -266,7 +270,7 @@ class Verbs:
         await self._hub.run(self._hub.core.subscribe_resource(uri, context=context or self._context), timeout)
 
     async def unsubscribe_resource(
-        self, uri: str, *, context: CallContext | None = None, timeout: Timeout = UNSET
+        self, uri: str, *, context: CallContext | None = None, timeout: Seconds = UNSET
     ) -> None:
         """Ask to be told no more when a resource changes; see :meth:`subscribe_resource`.
 
@@ -281,18 +285,20 @@ class Verbs:
         *,
         context: CallContext | None = None,
         timeout: Timeout = UNSET,
+        on_progress: Callable[[Progress], Any] | None = None,
         input_responses: Mapping[str, Any] | None = None,
         request_state: str | None = None,
     ) -> GetPromptResult:
         """Have a prompt filled in (2026-07-28, "Prompts", Getting a Prompt).
 
-        :param input_responses: as of :meth:`call_tool`, as is ``request_state``.
+        :param on_progress: as of :meth:`call_tool`, as are ``input_responses`` and ``request_state``.
         :raises mcpcore.McpError: if it cannot be done.
         """
         operation = self._hub.core.get_prompt(
             name,
             arguments,
             context=context or self._context,
+            on_progress=_progress_handler(on_progress, timeout),
             input_responses=input_responses,
             request_state=request_state,
         )
@@ -306,7 +312,7 @@ class Verbs:
         *,
         arguments: Mapping[str, str] | None = None,
         context: CallContext | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Seconds = UNSET,
     ) -> CompleteResult:
         """Ask how what has been typed into an argument may go on (2026-07-28, "Completion").
 
@@ -319,7 +325,7 @@ class Verbs:
         return await self._hub.run(operation, timeout)
 
     async def set_log_level(
-        self, level: LogLevel, *, context: CallContext | None = None, timeout: Timeout = UNSET
+        self, level: LogLevel, *, context: CallContext | None = None, timeout: Seconds = UNSET
     ) -> None:
         """Have the server log messages of ``level`` and above; the handler for logs gets them.
 
@@ -330,7 +336,7 @@ class Verbs:
         """
         await self._hub.run(self._hub.core.set_log_level(level, context=context or self._context), timeout)
 
-    async def roots_changed(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> None:
+    async def roots_changed(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> None:
         """Tell the server that the roots have changed; in the modern era there is nothing to tell.
 
         :raises mcpcore.McpError: if it cannot be done.
@@ -345,7 +351,7 @@ class Verbs:
         resources: bool = False,
         uris: Iterable[str] = (),
         context: CallContext | None = None,
-        timeout: float | Literal[Unset.UNSET] | None = UNSET,
+        timeout: Seconds = UNSET,
     ) -> Subscription:
         """Listen to what the server has to tell, as ``async with client.listen(tools=True) as events``.
 
@@ -361,7 +367,7 @@ class Verbs:
         )
         return Subscription(self._hub.ready(), operation, self._hub.timeout if timeout is UNSET else timeout)
 
-    async def ping(self, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> None:
+    async def ping(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> None:
         """See whether the server answers this identity; in revision 2026-07-28 by ``server/discover``.
 
         :raises mcpcore.McpError: if it does not.
@@ -398,7 +404,7 @@ class Verbs:
         params: Mapping[str, Any] | None = None,
         *,
         context: CallContext | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Seconds = UNSET,
     ) -> None:
         """Send any notification; revision 2026-07-28 has none from client to server.
 

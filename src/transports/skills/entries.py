@@ -21,7 +21,7 @@ from ..verbs import UNSET
 if TYPE_CHECKING:
     from mcpcore import CallContext
 
-    from ..verbs import Timeout, Verbs
+    from ..verbs import Seconds, Verbs
 
 _NAME = "io.modelcontextprotocol/skills"
 SKILLS = Extension(_NAME)
@@ -114,7 +114,7 @@ def _read_file(raw: object, root: str) -> SkillFile:
     return SkillFile(uri, digest, size)
 
 
-async def list_skills(client: Verbs, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> list[Skill]:
+async def list_skills(client: Verbs, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> list[Skill]:
     """List the skills that the server offers this identity, all pages, without reading any file of theirs.
 
     A server need not list all that it has: see :func:`get_skill`.  Skills of one list may share a name.
@@ -154,7 +154,7 @@ def _read_page(page: dict[str, Any]) -> list[Skill]:
     return skills
 
 
-async def get_skill(client: Verbs, uri: str, *, context: CallContext | None = None, timeout: Timeout = UNSET) -> Skill:
+async def get_skill(client: Verbs, uri: str, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> Skill:
     """What the server says now of one skill, whether or not it lists it.
 
     :param uri: of its ``SKILL.md``.
@@ -173,7 +173,7 @@ async def get_skill(client: Verbs, uri: str, *, context: CallContext | None = No
     return skill
 
 
-async def _check_offered(client: Verbs, context: CallContext | None, timeout: Timeout) -> None:
+async def _check_offered(client: Verbs, context: CallContext | None, timeout: Seconds) -> None:
     """See that the server has said that it knows of skills, as no other is to be asked about them."""
     told = await client.open(context=context, timeout=timeout)
     if _NAME not in (told.capabilities.extensions or {}):
