@@ -353,6 +353,11 @@ def test_the_pauses_between_tries_have_a_longest() -> None:
     assert heard.driver.waited == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]
 
 
+def test_a_server_cannot_have_its_stream_opened_again_without_a_pause() -> None:
+    heard, _ = hear_session(*[stream(broken=False, retry=0)] * 3)
+    assert heard.driver.waited == [0.05] * 3
+
+
 def test_a_stream_that_is_ended_time_and_again_is_listened_to_for_ever() -> None:
     heard, _ = hear_session(*[stream(broken=False)] * 5, limits=Limits(resumptions=1))
     assert isinstance(heard.error, LocalProtocolError)

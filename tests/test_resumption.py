@@ -137,7 +137,7 @@ def test_wherever_a_stream_breaks_its_messages_arrive_once(broken: bool) -> None
     [
         (None, Limits(resume_delay=0.25), [0.25]),
         (1500, Limits(), [1.5]),
-        (0, Limits(), [0.0]),
+        (0, Limits(), [0.05]),
         (2000, Limits(retry=2.0), [2.0]),
         (2001, Limits(retry=2.0), None),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.channels import Peer, channel_world
 from support.pure import Answer, error_reply, headers_of, message_of, result_reply
 from support.stepping import World, world_of
 
@@ -131,6 +132,20 @@ def test_giving_up_the_call_gives_up_the_task() -> None:
     farewell.finish()
     assert world.methods() == ["tools/call", "tasks/cancel"]
     assert message_of(world.sent[-1])["params"]["taskId"] == "task-é"
+
+
+def test_a_server_that_has_ended_is_not_started_anew_to_give_up_a_task() -> None:
+    world = channel_world(
+        Peer(results=lambda _: {"resultType": "task", **TASK, "status": "working"}), extensions=[TASKS]
+    )
+    play = world.play(world.client.call_tool("dig", context=ALICE))
+    play.until(WaitFor, seconds=1.0)
+    world.channel.receive_end()
+    farewell = play.cancel()
+    assert farewell is not None
+    farewell.finish()
+    assert len(world.channels) == 1
+    assert world.methods() == ["server/discover", "tools/call"]
 
 
 def test_that_a_task_cannot_be_given_up_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:

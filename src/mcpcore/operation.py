@@ -272,8 +272,10 @@ def _ending(call: Call, flow: Flow[T]) -> Flow[T]:
 
 def _take_leave(call: Call, notice: Outbound | None, will: tuple[str, dict[str, Any]] | None) -> Flow[None]:
     """Tell the server what it still has to know."""
-    verdict = call.state.verdict
-    if will is not None and verdict is not None:
+    verdict, channel = call.state.verdict, call.state.channel
+    # A server is not started anew to be told what its predecessor had to know.
+    is_gone = channel is not None and channel.failure is not None
+    if will is not None and verdict is not None and not is_gone:
         try:
             yield from asking(call, verdict, *will).make()
         except McpError as error:

@@ -29,7 +29,16 @@ from mcpcore.machines.http_sse import ensure_stream
 from mcpcore.machines.modern import modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
 from mcpcore.machines.refusals import refusal, result_of
-from mcpcore.machines.requests import GET_HEADERS, Outbound, drain, handle_message, read_messages, resumption, send
+from mcpcore.machines.requests import (
+    GET_HEADERS,
+    SHORTEST_PAUSE,
+    Outbound,
+    drain,
+    handle_message,
+    read_messages,
+    resumption,
+    send,
+)
 from mcpcore.machines.session import drop, ensure_session
 from mcpcore.rules.metadata import SUBSCRIPTION_ID_KEY
 from mcpcore.signals import Signal
@@ -309,6 +318,8 @@ class _SessionStream:
         if retry is None:
             longest = min(limits.resume_delay * 2.0 ** (self._failures - 1), limits.longest_delay)
             retry = longest * (1 + self._call.state.jitter()) / 2
+        else:
+            retry = max(retry, SHORTEST_PAUSE)
         yield WaitFor(Signal(), retry)
 
 
