@@ -79,7 +79,7 @@ class Scene:
         self.server.method("resources/read")(self._read)
         for method in ("server/discover", "initialize"):
             self.server.script(method, self._with_skills, times=None)
-        self.pages: list[dict[str, Any]] = []
+        self.pages: dict[str | None, dict[str, Any]] = {}
         self.contents: Any = None
 
     async def _with_skills(self, request: ReceivedRequest, forward: Any) -> Answer:
@@ -90,7 +90,7 @@ class Scene:
         return Answer(answer.status, headers, told.replace(b'"capabilities":{', extensions))
 
     def _list(self, params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
-        return self.pages[int(params.get("cursor", 0))] if self.pages else {"skills": self.entries}
+        return self.pages[params.get("cursor")] if self.pages else {"skills": self.entries}
 
     def _read(self, params: dict[str, Any], _: ReceivedRequest) -> dict[str, Any]:
         if self.contents is not None:
@@ -103,9 +103,9 @@ class Scene:
         return {"contents": [{"uri": uri, "mimeType": "text/markdown", **content}]}
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[transports.Client]:
+    async def connected(self, limits: Limits | None = None) -> AsyncIterator[transports.Client]:
         options: dict[str, Any] = {"engine": MemoryEngine(self.server), "protocol_version": self.revision}
-        async with transports.connect(URL, extensions=[SKILLS], **options) as client:
+        async with transports.connect(URL, extensions=[SKILLS], limits=limits, **options) as client:
             yield client
 
     def reads(self) -> list[str]:
@@ -129,19 +129,20 @@ async def test_a_skill_is_listed_without_reading_it_and_loaded_file_by_file(revi
 
 
 @pytest.mark.anyio
-async def test_all_pages_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.skills.entries.Limits", lambda: Limits(pages=5))
+async def test_all_pages_are_listed_within_the_client_s_limits() -> None:
     scene = Scene()
-    scene.pages = [{"skills": [entry()], "nextCursor": "1"}, {"skills": []}]
-    async with scene.connected() as client:
-        assert len(await list_skills(client)) == 1
-        scene.pages[1]["nextCursor"] = "1"
+    async with scene.connected(Limits(pages=5)) as client:
+        # In the modern era an empty cursor is one like any other.
+        scene.pages = {None: {"skills": [entry()], "nextCursor": ""}, "": {"skills": [entry()]}}
+        assert len(await list_skills(client)) == 2
+        scene.pages[""]["nextCursor"] = ""
         with pytest.raises(RemoteProtocolError, match="lead back"):
             await list_skills(client)
-        scene.pages = [{"skills": [], "nextCursor": str(page + 1)} for page in range(6)]
-        with pytest.raises(LimitExceeded, match="too many pages"):
+        scene.pages = {str(page): {"skills": [], "nextCursor": str(page + 1)} for page in range(6)}
+        scene.pages[None] = scene.pages.pop("0")
+        with pytest.raises(LimitExceeded, match=r"too many pages.*limits\.pages is 5"):
             await list_skills(client)
-        scene.pages = [{"skills": None}]
+        scene.pages = {None: {"skills": None}}
         with pytest.raises(RemoteProtocolError, match="not a list"):
             await list_skills(client)
 
@@ -189,7 +190,7 @@ async def test_a_bad_entry_is_left_out_with_a_warning_and_no_answer_for_one(capl
     scene.entries = [changed(frontmatter=None), entry()]
     async with scene.connected() as client:
         assert [skill.uri for skill in await list_skills(client)] == [MAIN]
-        assert caplog.messages == ["a skill is left out: its frontmatter lacks a name or a description"]
+        assert caplog.messages == [f"{URL}: a skill is left out: its frontmatter lacks a name or a description"]
         with pytest.raises(RemoteProtocolError, match="cannot be used: its frontmatter lacks"):
             await get_skill(client, MAIN)
         scene.entries = [entry()]

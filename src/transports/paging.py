@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
+from mcpcore import RemoteProtocolError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Self
@@ -23,6 +25,7 @@ class Items(Generic[T]):
         self._ask = ask
         self._items = deque[T]()
         self._cursor: str | None = None
+        self._cursors = set[str | None]()
         self._pages = 0
 
     def __aiter__(self) -> Self:
@@ -34,8 +37,15 @@ class Items(Generic[T]):
                 raise StopAsyncIteration
             if self._pages == self._limits.pages:
                 raise self._limits.exceeded("pages", "the list has too many pages")
-            page = await self._ask(self._cursor)
-            self._pages += 1
-            self._cursor = page.next_cursor
-            self._items.extend(page.items)
+            await self._turn()
         return self._items.popleft()
+
+    async def _turn(self) -> None:
+        """Ask for the next page."""
+        page = await self._ask(self._cursor)
+        self._pages += 1
+        if page.next_cursor in self._cursors:
+            raise RemoteProtocolError("the pages of the list lead back to one that was read already")
+        self._cursors.add(page.next_cursor)
+        self._cursor = page.next_cursor
+        self._items.extend(page.items)

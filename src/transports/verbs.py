@@ -186,7 +186,7 @@ class Verbs:
     ) -> Items[T]:
         """Iterate over a list whose pages are asked for as they are needed (2026-07-28, "Pagination").
 
-        :param listing: ``mcpcore.TOOLS``, ``RESOURCES``, ``RESOURCE_TEMPLATES`` or ``PROMPTS``.
+        :param listing: ``mcpcore.TOOLS``, ``RESOURCES``, ``RESOURCE_TEMPLATES``, ``PROMPTS`` or an extension's.
         :param timeout: seconds for each page.
         :returns: what to use as ``async for item in client.iterate(mcpcore.TOOLS)``; it asks for no more than
             ``limits.pages``.

@@ -1,7 +1,7 @@
 """Skills that a server offers: instructions for a model, with the files that belong to them.
 
 The extension ``io.modelcontextprotocol/skills`` (SEP-2640), written against what anybody can use: a client's
-``open`` and ``request``, and an :class:`mcpcore.Extension` that says that the client knows it::
+``open``, ``iterate`` and ``request``, and an :class:`mcpcore.Extension` that says that the client knows it::
 
     async with transports.connect(url, extensions=[SKILLS]) as client:
         for skill in await list_skills(client):

@@ -6,13 +6,12 @@ rule is left out of a list with a warning.
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mcpcore import Extension, Limits, LocalProtocolError, RemoteProtocolError
+from mcpcore import Extension, Listing, LocalProtocolError, RemoteProtocolError
 from mcpcore.codecs.shapes import as_list, as_object, as_text, is_integer
 from mcpcore.redaction import redact_url
 
@@ -29,8 +28,6 @@ SKILLS = Extension(_NAME)
 
 _MAIN_FILE = "/SKILL.md"
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
-
-_log = logging.getLogger("transports")
 
 
 @frozen
@@ -114,6 +111,9 @@ def _read_file(raw: object, root: str) -> SkillFile:
     return SkillFile(uri, digest, size)
 
 
+_ENTRIES = Listing("skills/list", "skills", "skill", lambda _, raw: Skill.from_json(raw))
+
+
 async def list_skills(client: Verbs, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> list[Skill]:
     """List the skills that the server offers this identity, all pages, without reading any file of theirs.
 
@@ -124,34 +124,7 @@ async def list_skills(client: Verbs, *, context: CallContext | None = None, time
     :raises mcpcore.McpError: if it cannot be done.
     """
     await _check_offered(client, context, timeout)
-    skills: list[Skill] = []
-    params: dict[str, Any] = {}
-    cursors: set[str] = set()
-    bounds = Limits()
-    for _ in range(bounds.pages):
-        page = await client.request("skills/list", params, context=context, timeout=timeout)
-        skills += _read_page(page)
-        cursor = as_text(page.get("nextCursor"))
-        if not cursor:
-            return skills
-        if cursor in cursors:
-            raise RemoteProtocolError("the pages of the list of skills lead back to one that was read already")
-        cursors.add(cursor)
-        params = {"cursor": cursor}
-    raise bounds.exceeded("pages", "the list of skills has too many pages")
-
-
-def _read_page(page: dict[str, Any]) -> list[Skill]:
-    entries = as_list(page.get("skills"))
-    if entries is None:
-        raise RemoteProtocolError("the list of skills is not a list")
-    skills: list[Skill] = []
-    for raw in entries:
-        try:
-            skills.append(Skill.from_json(raw))
-        except RemoteProtocolError as error:
-            _log.warning("a skill is left out: %s", error.message)
-    return skills
+    return [skill async for skill in client.iterate(_ENTRIES, context=context, timeout=timeout)]
 
 
 async def get_skill(client: Verbs, uri: str, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> Skill:
