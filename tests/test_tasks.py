@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from support.channels import Peer, channel_world
-from support.pure import Answer, error_reply, headers_of, message_of, result_reply
-from support.stepping import World, world_of
+from support.pure import Answer, Reply, error_reply, headers_of, message_of, result_reply
+from support.stepping import DISCOVERY, World, world_of
 
 from mcpcore import (
     TASKS,
     CallContext,
     CallHandler,
     Handlers,
+    HttpStatusError,
     McpError,
     RemoteProtocolError,
     RpcError,
@@ -146,6 +147,20 @@ def test_a_server_that_has_ended_is_not_started_anew_to_give_up_a_task() -> None
     farewell.finish()
     assert len(world.channels) == 1
     assert world.methods() == ["server/discover", "tools/call"]
+
+
+def test_a_task_is_not_begun_anew_at_a_server_that_forgets_its_era() -> None:
+    begun = TaskServer()
+
+    def server(request: SendRequest) -> Answer:
+        if request.rpc_method == "server/discover":
+            return result_reply(request, DISCOVERY)
+        return begun(request) if request.rpc_method == "tools/call" else Reply(404)
+
+    world = world_of(server, extensions=[TASKS])
+    error = world.fail(world.client.call_tool("dig", context=ALICE))
+    assert isinstance(error, HttpStatusError)
+    assert world.methods() == ["server/discover", "tools/call", "tasks/get", "tasks/cancel"]
 
 
 def test_that_a_task_cannot_be_given_up_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:

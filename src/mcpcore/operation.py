@@ -39,8 +39,9 @@ from mcpcore.commands import (
 )
 from mcpcore.context import RequestKind
 from mcpcore.errors import DeadlineExceeded, LocalProtocolError, McpError
+from mcpcore.machines.negotiation import VerdictBroken
 from mcpcore.machines.requests import tell
-from mcpcore.machines.session import terminate
+from mcpcore.machines.session import OpeningRefused, terminate
 from mcpcore.redaction import repr_of_name
 from mcpcore.rules.metadata import with_meta
 from mcpcore.verbs.asking import asking
@@ -278,7 +279,7 @@ def _take_leave(call: Call, notice: Outbound | None, will: tuple[str, dict[str, 
     if will is not None and verdict is not None and not is_gone:
         try:
             yield from asking(call, verdict, *will).make()
-        except McpError as error:
+        except (McpError, VerdictBroken, OpeningRefused) as error:
             _log.warning("%s could not be sent: %r", will[0], str(error))
     if notice is not None:
         try:

@@ -96,7 +96,8 @@ class _Modern:
     def _ask_more(self, method: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
         """Another request on the way to the result: the next round of this one, or what an extension asks."""
         outbound = modern_request(self._call, self._verdict.revision, method, params)
-        return _modern_result((yield from send_modern(self._call, outbound, params)))
+        # What has been begun is not begun anew, whatever the server has become since.
+        return result_of((yield from send_modern(self._call, outbound, params)))
 
 
 def _modern_result(exchange: Exchange) -> dict[str, Any]:
