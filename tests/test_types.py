@@ -16,6 +16,7 @@ from support.wire_types import AT, FULL, RESULT, TEXT, TOOL, made_anew
 
 import mcpcore
 from mcpcore import (
+    Acknowledged,
     BlobResourceContents,
     CallToolResult,
     Capability,
@@ -36,8 +37,11 @@ from mcpcore import (
     ReadResourceResult,
     RemoteProtocolError,
     Resource,
+    ResourceTemplate,
+    ResourceTemplateReference,
     SamplingMessage,
     ServerCapabilities,
+    SubscriptionFilter,
     Task,
     TextContent,
     TextResourceContents,
@@ -50,6 +54,7 @@ from mcpcore import (
     to_anthropic,
     to_openai,
 )
+from mcpcore.rules.freshness import Change
 from mcpcore.types.elicitation import read_elicitation
 from mcpcore.types.resources import read_resource_contents
 from mcpcore.types.wire import WireObject
@@ -196,10 +201,11 @@ def test_what_is_written_is_the_reader_s_own() -> None:
 
 def test_nothing_that_is_somebody_s_own_is_shown() -> None:
     hidden = "HIDDEN"
+    uri = f"https://u:{hidden}@a.example/b?q={hidden}"
     objects = [
         TextContent(hidden),
         ImageContent(hidden, "image/png"),
-        TextResourceContents(f"https://u:{hidden}@a.example/?q={hidden}", hidden),
+        TextResourceContents(uri, hidden),
         BlobResourceContents(AT, hidden),
         CallToolResult([TextContent(hidden)], {"k": hidden}),
         PromptMessage("user", TextContent(hidden)),
@@ -213,8 +219,13 @@ def test_nothing_that_is_somebody_s_own_is_shown() -> None:
         ReadResourceResult([TextResourceContents(AT, hidden)]),
         UnknownContent.from_json({"type": "new", "data": hidden}),
         Tool("t", {"default": hidden}),
+        Acknowledged(SubscriptionFilter(uris=(uri, uri))),
+        ResourceTemplateReference(uri),
+        ResourceTemplate(uri, "a"),
+        Change(frozenset(), uri),
     ]
     assert hidden not in repr(objects)
+    assert "uris=('https://a.example/b', 'https://a.example/b')" in repr(objects)
     assert repr(ElicitUrlRequest("", "https://a.example/b?q=1")) == (
         "ElicitUrlRequest(url='https://a.example/b', elicitation_id=None)"
     )

@@ -37,6 +37,11 @@ def repr_of_name(name: str | None) -> str:
     return repr(redact_name(name))
 
 
+def repr_of_uris(uris: Iterable[str]) -> str:
+    """The same, for several."""
+    return "(" + ", ".join(map(repr_of_name, uris)) + ")"
+
+
 def redact_names(names: Iterable[str]) -> str:
     """Header names with their values hidden, for a ``repr``."""
     return "{" + ", ".join(f"{name}: {HIDDEN}" for name in names) + "}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.shapes import as_text, is_array, is_integer
 from mcpcore.errors import LocalProtocolError
+from mcpcore.redaction import repr_of_name
 
 if TYPE_CHECKING:
     from mcpcore.codecs.jsonrpc import Notification
@@ -105,7 +106,7 @@ class Change:
     """
 
     methods: frozenset[str]
-    uri: str | None = None
+    uri: str | None = field(default=None, repr=repr_of_name)
 
     @classmethod
     def from_notification(cls, notification: Notification) -> Change | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import field, frozen
 
 from mcpcore.codecs.shapes import as_flag, as_integer, as_list, as_object, as_text, as_texts
+from mcpcore.redaction import repr_of_name
 from mcpcore.types.wire import WireObject, required
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ResourceTemplateReference(WireObject):
     :ivar uri: the template.
     """
 
-    uri: str
+    uri: str = field(repr=repr_of_name)
     type: Literal["ref/resource"] = field(default="ref/resource", init=False, repr=False)
 
     @classmethod

@@ -65,7 +65,7 @@ class ResourceTemplate(WireObject):
     :ivar icons: how the template looks in a list, or None.
     """
 
-    uri_template: str
+    uri_template: str = field(repr=repr_of_name)
     name: str
     title: str | None = None
     description: str | None = field(default=None, repr=False)

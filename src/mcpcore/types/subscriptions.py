@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from attrs import field, frozen
 
 from mcpcore.codecs.shapes import as_object, as_text, as_texts
-from mcpcore.redaction import repr_of_name
+from mcpcore.redaction import repr_of_name, repr_of_uris
 
 if TYPE_CHECKING:
     from mcpcore.codecs.jsonrpc import Notification
@@ -26,7 +26,7 @@ class SubscriptionFilter:
     tools: bool = False
     prompts: bool = False
     resources: bool = False
-    uris: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
+    uris: tuple[str, ...] = field(default=(), converter=tuple[str, ...], repr=repr_of_uris)
 
     @classmethod
     def from_json(cls, raw: object) -> SubscriptionFilter:
