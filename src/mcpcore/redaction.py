@@ -39,7 +39,7 @@ def repr_of_name(name: str | None) -> str:
 
 def repr_of_uris(uris: Iterable[str]) -> str:
     """The same, for several."""
-    return "(" + ", ".join(map(repr_of_name, uris)) + ")"
+    return repr(tuple(map(redact_name, uris)))
 
 
 def redact_names(names: Iterable[str]) -> str:
