@@ -12,8 +12,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return backend
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _young_garbage_only() -> None:
-    """What collecting the tests has made stays: the many tests that look for garbage need not look through it."""
+    """What is there before a module stays: the many tests that look for garbage need not look through it each time."""
     gc.collect()
     gc.freeze()

@@ -14,6 +14,7 @@ import anyio
 import httpx
 import httpx2
 import pytest
+from support.adapters import tls
 from support.exchanges import exchange, read
 from support.raw_server import Peer, RawServer, Received, raw_server
 
@@ -45,7 +46,7 @@ def _nothing_left() -> Iterator[None]:
 @asynccontextmanager
 async def client_of(library: ModuleType, **options: Any) -> AsyncIterator[Any]:
     """A client that was never entered, as many are used."""
-    client = library.AsyncClient(trust_env=False, **options)
+    client = library.AsyncClient(trust_env=False, verify=tls(), **options)
     try:
         yield client
     finally:
@@ -243,13 +244,13 @@ async def test_a_client_that_speaks_for_nobody(library: ModuleType, options: dic
 
 async def test_code_that_we_cannot_see_into_may_speak_for_someone(library: ModuleType) -> None:
     mock = library.MockTransport(lambda request: library.Response(200))
-    plain = library.AsyncHTTPTransport()
+    plain = library.AsyncHTTPTransport(verify=tls())
     async with (
         client_of(library, transport=mock) as transported,
         client_of(library, transport=plain) as ordinary,
         client_of(library, mounts={"all://": mock}) as mounted,
         client_of(library, mounts={"all://": None}) as unmounted,
-        Subclass() as subclassed,
+        Subclass(verify=tls()) as subclassed,
     ):
         clients = (transported, ordinary, mounted, unmounted, subclassed)
         carries = [HttpxClientEngine(client).carries_identity for client in clients]
@@ -280,7 +281,7 @@ async def test_the_client_is_never_closed(library: ModuleType) -> None:
 
 async def test_a_client_in_use_and_one_that_was_closed(library: ModuleType) -> None:
     async with raw_server() as server:
-        async with library.AsyncClient() as client:
+        async with library.AsyncClient(verify=tls()) as client:
             engine = HttpxClientEngine(client)
             assert await exchange(engine, post(server)) == b"{}"
         with pytest.raises(LocalProtocolError, match="closed"):
@@ -290,7 +291,7 @@ async def test_a_client_in_use_and_one_that_was_closed(library: ModuleType) -> N
 
 async def test_a_client_may_be_entered_after_its_first_use(library: ModuleType) -> None:
     async with raw_server() as server:
-        client = library.AsyncClient()
+        client = library.AsyncClient(verify=tls())
         engine = HttpxClientEngine(client)
         assert await exchange(engine, post(server)) == b"{}"
         async with client:
@@ -300,9 +301,9 @@ async def test_a_client_may_be_entered_after_its_first_use(library: ModuleType) 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_subclass_is_a_client_and_other_things_are_not() -> None:
-    async with raw_server() as server, Subclass() as client:
+    async with raw_server() as server, Subclass(verify=tls()) as client:
         assert await exchange(HttpxClientEngine(client), post(server)) == b"{}"
-    for other in (httpx.Client(), object(), None):
+    for other in (httpx.Client(verify=tls()), object(), None):
         with pytest.raises(ConfigurationError, match="AsyncClient"):
             HttpxClientEngine(other)
 
