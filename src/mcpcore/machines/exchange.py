@@ -292,18 +292,18 @@ class Exchange:
         """
         if self._defect is not None:
             raise self._defect
-        try:
-            self._read_events()
-        except McpError as defect:
-            if not self._side:
-                raise
-            self._defect = defect
+        if self._parser is not None:
+            try:
+                self._read_events(self._parser)
+            except McpError as defect:
+                if not self._side:
+                    raise
+                self._defect = defect
         messages, self._side = self._side, []
         return messages
 
-    def _read_events(self) -> None:
-        parser = self._parser
-        while self.state is ExchangeState.STREAM and parser is not None and (event := parser.next_event()) is not None:
+    def _read_events(self, parser: SSEParser) -> None:
+        while self.state is ExchangeState.STREAM and (event := parser.next_event()) is not None:
             # Empty data is no message: it primes a client to resume (2025-11-25, "Transports").
             if event.event == "message" and event.data:
                 self._take(event.data)

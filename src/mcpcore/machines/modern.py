@@ -53,10 +53,11 @@ def modern_request(
     state = call.state
     request_id = state.next_id()
     meta = request_meta(revision, state.client_info, state.capabilities(revision))
-    if call.on_progress is not None and kind is RequestKind.REQUEST:
-        meta[PROGRESS_TOKEN_KEY] = request_id
-    if call.log_level is not None and kind is RequestKind.REQUEST:
-        meta[LOG_LEVEL_KEY] = call.log_level
+    if kind is RequestKind.REQUEST:
+        if call.on_progress is not None:
+            meta[PROGRESS_TOKEN_KEY] = request_id
+        if (log_level := call.log_level) is not None:
+            meta[LOG_LEVEL_KEY] = log_level
     if state.trace_hook is not None:
         meta.update(state.trace())
     message = Request(request_id, method, with_meta(params, meta))

@@ -56,7 +56,7 @@ from mcpcore.types.progress import Progress
 from mcpcore.types.wire import optional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
@@ -137,7 +137,7 @@ def resolve(
     :raises HeaderResolverError: if one raises or returns what cannot be sent.
     """
     pipeline, context = call.state.pipeline, call.context
-    resolution = pipeline.begin(context, _trace_of(call, outbound))
+    resolution = pipeline.begin(context, None if call.state.trace_hook is None else _trace_of(call, outbound))
     call.resolutions += bool(pipeline.resolvers)
     resolution.protocol_version = outbound.revision.name if outbound.revision else None
     for step, resolver in enumerate(pipeline.resolvers):
@@ -171,10 +171,8 @@ def resolve(
     return resolution
 
 
-def _trace_of(call: Call, outbound: Outbound) -> Mapping[str, str] | None:
+def _trace_of(call: Call, outbound: Outbound) -> Mapping[str, str]:
     """What the headers of one request are to say of its trace: the same as its message."""
-    if call.state.trace_hook is None:
-        return None
     return call.state.trace() if outbound.trace is None else outbound.trace
 
 
@@ -246,15 +244,20 @@ def _expected(call: Call, outbound: Outbound) -> Exchange:
 
 
 def _exchange(call: Call, outbound: Outbound, command: SendRequest, exchange: Exchange) -> Flow[None]:
-    """Send one request once and read its response."""
+    """Send one request once and read its response, unless that is an event stream for others to read."""
     if outbound.kind is RequestKind.REQUEST:
         call.sent = outbound
     if outbound.request_id is not None and outbound.kind is not RequestKind.RESPONSE:
         call.last_sent = outbound
     try:
-        status, headers = yield command
-        yield from _read(call, outbound, exchange, status, headers)
+        exchange.receive_head(*(yield command))
+        if not (exchange.listens and exchange.is_stream):
+            yield from _read(call, outbound, exchange)
+            if not outbound.answered_elsewhere:
+                call.forget(outbound)
+            yield from drain(exchange)
     except McpError:
+        yield from close(exchange)
         call.forget(outbound)
         yield from _withdraw_the_rest(call)
         raise
@@ -264,26 +267,14 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest, exchange: Ex
         yield from _withdraw_the_rest(call)
 
 
-def _read(
-    call: Call, outbound: Outbound, exchange: Exchange, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]
-) -> Flow[None]:
-    """Read a response until it has been understood, and leave it, unless it is an event stream for others to read."""
-    try:
-        exchange.receive_head(status, headers)
-        if exchange.listens and exchange.is_stream:
-            return
-    except McpError:
-        yield _CLOSE
-        raise
+def _read(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
+    """Read a response until it has been understood."""
     asker = _in_its_session(outbound, exchange)
-    yield from read_messages(
+    return read_messages(
         exchange,
         take=lambda messages: _handle_messages(call, asker, messages),
         resume=lambda: _resume(call, outbound, exchange),
     )
-    if not outbound.answered_elsewhere:
-        call.forget(outbound)
-    yield from drain(exchange)
 
 
 def read_messages(
@@ -291,32 +282,33 @@ def read_messages(
     take: Callable[[list[Notification | Request]], Flow[None]],
     resume: Callable[[], Flow[None]] | None = None,
 ) -> Flow[None]:
-    """Read a response until all that matters has been received.
+    """Read a response until all that matters has been received; one that fails is the caller's to :func:`close`.
 
     :param take: handles what comes before the answer.
     :param resume: takes up an event stream that broke off, if that may be done.
     """
-    try:
-        while (messages := exchange.next_messages()) or not exchange.over:
-            if messages:
-                yield from take(messages)
-                continue
-            if exchange.is_interrupted and resume is not None:
-                yield from resume()
-                continue
-            try:
-                data = yield _RECEIVE_DATA
-            except McpError as error:
-                exchange.receive_failure(error)
-                continue
-            if data is None:
-                exchange.receive_end()
-            else:
-                exchange.receive_data(data)
-    except McpError:
-        if exchange.is_open:
-            yield _CLOSE
-        raise
+    while (messages := exchange.next_messages()) or not exchange.over:
+        if messages:
+            yield from take(messages)
+            continue
+        if exchange.is_interrupted and resume is not None:
+            yield from resume()
+            continue
+        try:
+            data = yield _RECEIVE_DATA
+        except McpError as error:
+            exchange.receive_failure(error)
+            continue
+        if data is None:
+            exchange.receive_end()
+        else:
+            exchange.receive_data(data)
+
+
+def close(exchange: Exchange) -> Flow[None]:
+    """Leave a response that has failed."""
+    if exchange.is_open:
+        yield _CLOSE
 
 
 def drain(exchange: Exchange) -> Flow[None]:

@@ -23,7 +23,7 @@ from mcpcore.codecs.newline_json import frame
 from mcpcore.codecs.shapes import as_object
 from mcpcore.commands import Emit, SendMessage, WaitFor
 from mcpcore.context import RequestKind
-from mcpcore.errors import LocalProtocolError, RpcError, TransportError
+from mcpcore.errors import LocalProtocolError, McpError, RpcError, TransportError
 from mcpcore.machines.channel import ensure_channel
 from mcpcore.machines.http_sse import ensure_stream
 from mcpcore.machines.modern import modern_request, send_modern
@@ -33,6 +33,7 @@ from mcpcore.machines.requests import (
     GET_HEADERS,
     SHORTEST_PAUSE,
     Outbound,
+    close,
     drain,
     handle_message,
     read_messages,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpcore.commands import Flow
-    from mcpcore.errors import McpError
     from mcpcore.machines.channel import DuplexChannel
     from mcpcore.machines.exchange import Exchange
     from mcpcore.machines.http_sse import EventStream
@@ -103,6 +103,9 @@ def _read(call: Call, exchange: Exchange, take: Callable[[Notification | Request
     """Read an open stream to its end."""
     try:
         yield from read_messages(exchange, lambda messages: _each(take, messages))
+    except McpError:
+        yield from close(exchange)
+        raise
     finally:
         call.state.counters.ignored_messages += exchange.ignored
 

@@ -71,7 +71,13 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     if is_checked and call.is_settled:
         # A promise that cannot be checked is found out before the tool does anything.
         _prepare_check(call, name, definition)
-    result = CallToolResult.from_json((yield from _call(call, params)))
+    try:
+        answered = yield from rpc.request(call, "tools/call", params)
+    except RpcError as refused:
+        if refused.code != HEADER_MISMATCH or not (yield from _look_again(call, name)):
+            raise
+        answered = yield from rpc.request(call, "tools/call", params)
+    result = CallToolResult.from_json(answered)
     if is_checked:
         _prepare_check(call, name, definition)
         if not result.is_error:
@@ -79,31 +85,24 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     return result
 
 
-def _call(call: Call, params: dict[str, Any]) -> Flow[dict[str, Any]]:
-    """Call a tool; if the server misses a header, look at the tool's definition again, and call it once more.
+def _look_again(call: Call, name: str) -> Flow[bool]:
+    """See what travels as headers by the tool's definition as the server gives it now; False if it gives none.
 
     (2026-07-28, "Streamable HTTP", Custom Headers from Tool Parameters.)
     """
-    try:
-        return (yield from rpc.request(call, "tools/call", params))
-    except RpcError as error:
-        verdict = call.state.verdict
-        if error.code != HEADER_MISMATCH or verdict is None or not verdict.is_modern:
-            raise
-        if (definition := (yield from _look_again(call, params["name"]))) is None:
-            raise
-    call.shown[definition.name] = read_annotations(definition.input_schema)
-    return (yield from rpc.request(call, "tools/call", params))
-
-
-def _look_again(call: Call, name: str) -> Flow[Tool | None]:
-    """The definition of a tool, as the server gives it now; None if it gives none."""
+    verdict = call.state.verdict
+    if verdict is None or not verdict.is_modern:
+        return False
     try:
         tools = yield from list_all(call, TOOLS, CacheMode.REFRESH)
     except McpError as error:
         _log.warning("the definition of the tool %r could not be asked for again: %r", name, str(error))
-        return None
-    return next((tool for tool in tools if tool.name == name), None)
+        return False
+    definition = next((tool for tool in tools if tool.name == name), None)
+    if definition is None:
+        return False
+    call.shown[name] = read_annotations(definition.input_schema)
+    return True
 
 
 def _check_output(call: Call, name: str, result: CallToolResult) -> None:
