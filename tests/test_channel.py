@@ -159,10 +159,36 @@ def test_a_server_that_does_not_answer_the_probe_is_of_the_handshake_era() -> No
     waiting = play.peek()
     assert waiting.seconds == 3.0
     play.time_out()
-    play.until(SendMessage)
-    world.push(result(world.messages[0], DISCOVERY))  # too late
     play.finish()
     assert world.methods() == [*PROBE, *SHAKE, "ping"]
+    world.push(result(world.messages[0], DISCOVERY))  # too late
+    assert world.client.statistics().ignored_messages == 1
+    world.run(world.client.ping())
+    assert world.methods() == [*PROBE, *SHAKE, "ping", "ping"]
+
+
+LATE = {
+    "a discovery": ({"result": DISCOVERY}, MODERN),
+    "a modern error": ({"error": refusal(-32022, MODERN)}, MODERN),
+    "what proves nothing": ({"error": refusal(-32601)}, HANDSHAKE),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_an_answer_to_the_probe_that_comes_while_initialize_waits_counts_if_it_proves_something(name: str) -> None:
+    """A program that is slow to start reads both requests, and answers them in turn."""
+    late, version = LATE[name]
+    world = channel_world(Peer(version, silent={"server/discover", "initialize"}))
+    play = world.play(world.client.call_tool("x"))
+    play.until_blocked()
+    play.time_out()
+    play.until_blocked()
+    assert world.methods() == [*PROBE, "initialize"]
+    initialized = error(world.messages[1], -32601) if version == MODERN else Peer(version)(world.messages[1])[0]
+    world.push({"jsonrpc": "2.0", "id": world.messages[0]["id"], **late}, initialized)
+    assert play.finish().text == "found"
+    assert world.channel.revision.name == version
+    assert world.methods()[1:] == [*(["initialize"] if version == MODERN else SHAKE), "tools/call"]
     assert world.client.statistics().ignored_messages == 1
 
 

@@ -74,7 +74,9 @@ class DuplexChannel:
     :ivar places: how many requests may wait on it; the others wait their turn.
     :ivar session: what ``initialize`` is to agree on, or has, in the handshake era.
     :ivar revision: the revision that is spoken, once that is settled; before, what ``initialize`` will ask for.
-    :ivar answer: what was answered to the probe or to ``initialize``, whichever was sent last.
+    :ivar probe_id: the id of the probe, or None if none was sent.
+    :ivar answer: what was answered to the probe or to ``initialize``, whichever was sent last; or to the probe after
+        all, while ``initialize`` waits for its answer, if that proves that the server is modern.
     :ivar answered: is raised when that answer is there, or never will be.
     """
 
@@ -85,6 +87,7 @@ class DuplexChannel:
     state: ChannelState = field(default=ChannelState.OPEN, init=False)
     session: Session | None = field(default=None, init=False)
     revision: Revision = field(default=HANDSHAKE, init=False)
+    probe_id: int | str | None = field(default=None, init=False)
     answer: Response | ErrorResponse | None = field(default=None, init=False, repr=False)
     answered: Signal = field(factory=Signal, init=False, repr=False)
     places: Places = field(init=False, repr=False)
@@ -225,11 +228,15 @@ class DuplexChannel:
 
     def _takes(self, answer: Response | ErrorResponse) -> bool:
         """Take an answer to what the channel asked; a refusal without an id is one, too: nothing else is asked then."""
-        if self._awaited_id is None or answer.id not in (None, self._awaited_id):
+        if self._awaited_id is None or not (answer.id in (None, self._awaited_id) or self._is_late_proof(answer)):
             return False
         self._awaited_id, self.answer = None, answer
         self.answered.raise_()
         return True
+
+    def _is_late_proof(self, answer: Response | ErrorResponse) -> bool:
+        """Whether a server that was too slow for the probe, as one that is downloaded first, is modern after all."""
+        return answer.id == self.probe_id and proven_revision(answer) is not None
 
     def _reply(self, ping: Request) -> bool:
         """Answer a ping that comes while no call waits, unless the revision has none, or many wait to be sent."""
@@ -325,7 +332,9 @@ def _probe(call: Call, channel: DuplexChannel) -> Flow[None]:
         channel.revision = pinned
         channel.note(ChannelEvent.SKIP_PROBE)
     else:
-        yield from _ask(channel, discover_request(call, pinned or MODERN), ChannelEvent.PROBE)
+        probe = discover_request(call, pinned or MODERN)
+        channel.probe_id = probe.request_id
+        yield from _ask(channel, probe, ChannelEvent.PROBE)
 
 
 def _ask(channel: DuplexChannel, request: Outbound, event: ChannelEvent) -> Flow[None]:
@@ -379,7 +388,8 @@ def _take_initialize_result(call: Call, channel: DuplexChannel) -> None:
     answer, state = channel.answer, call.state
     if answer is None:
         return
-    if state.pinned is None and isinstance(answer, ErrorResponse) and _take_proof(call, channel, answer):
+    may_prove = isinstance(answer, ErrorResponse) or answer.id == channel.probe_id
+    if state.pinned is None and may_prove and _take_proof(call, channel, answer):
         return
     try:
         if isinstance(answer, ErrorResponse):
