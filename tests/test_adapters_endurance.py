@@ -15,15 +15,15 @@ from transports.testing import echo_headers
 
 pytestmark = pytest.mark.anyio
 
-CYCLES = [
-    ("memory", "modern", 200),
-    ("memory", "handshake", 200),
-    ("memory", "sse", 200),
-    ("engine", "modern", 200),
-    ("engine", "handshake", 100),
-    ("engine", "sse", 100),
-    ("httpx", "modern", 50),
-    ("httpx2", "modern", 50),
+WAYS = [
+    ("memory", "modern"),
+    ("memory", "handshake"),
+    ("memory", "sse"),
+    ("engine", "modern"),
+    ("engine", "handshake"),
+    ("engine", "sse"),
+    ("httpx", "modern"),
+    ("httpx2", "modern"),
 ]
 
 
@@ -49,13 +49,14 @@ def bytes_in_use() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-@pytest.mark.parametrize(("carrier", "era", "count"), CYCLES)
-async def test_no_task_no_socket_and_no_object_stays_behind(carrier: str, era: str, count: int) -> None:
+@pytest.mark.parametrize(("carrier", "era"), WAYS)
+async def test_no_task_no_socket_and_no_object_stays_behind(carrier: str, era: str) -> None:
+    """Counted exactly, so that few cycles show as much as many: what a cycle leaves would be there forty times."""
     async with wired(server_of(era, echo_headers), carrier) as wire:
-        await cycles(wire, era, 50)
+        await cycles(wire, era, 20)
         await anyio.wait_all_tasks_blocked()
         tasks, files, objects = len(anyio.get_running_tasks()), open_files(), objects_of_ours()
-        await cycles(wire, era, count)
+        await cycles(wire, era, 40)
         await anyio.wait_all_tasks_blocked()
         assert len(anyio.get_running_tasks()) <= tasks
         assert open_files() == files

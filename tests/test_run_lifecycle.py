@@ -626,11 +626,11 @@ def every_kind_of_server() -> dict[str, Server]:
 
 
 @both_loops
-@pytest.mark.parametrize(("carrier", "count"), [("memory", 20), ("engine", 6), ("httpx", 3), ("httpx2", 3)])
+@pytest.mark.parametrize(("carrier", "count"), [("memory", 8), ("engine", 3), ("httpx", 2), ("httpx2", 2)])
 async def test_no_task_no_socket_and_no_object_stays_behind(carrier: str, count: int) -> None:
     async with placed(carrier, **every_kind_of_server()) as place:
         place.origins["gone"] = nowhere()
-        await runs_of_every_kind(place, 3)
+        await runs_of_every_kind(place, 2)
         await anyio.wait_all_tasks_blocked()
         tasks, files, objects = len(anyio.get_running_tasks()), open_files(), objects_of_ours()
         await runs_of_every_kind(place, count)
