@@ -21,7 +21,7 @@ from mcpcore.verbs.listing import Listing, list_all
 
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
-    from mcpcore.rules.output_schemas import OutputChecker
+    from mcpcore.rules.output_schemas import OutputChecker, OutputValidator
     from mcpcore.state.call import Call
 
 _log = logging.getLogger("mcpcore")
@@ -67,10 +67,10 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
     name = params["name"]
     if definition is not None and (yield from rpc.verdict(call)).is_modern and not call.state.over_channel:
         call.shown[name] = read_annotations(definition.input_schema)
-    is_checked = call.state.output_validator is not None
-    if is_checked and call.is_settled:
+    validator = call.state.output_validator
+    if validator is not None and call.is_settled:
         # A promise that cannot be checked is found out before the tool does anything.
-        _prepare_check(call, name, definition)
+        _prepare_check(call, name, definition, validator)
     try:
         answered = yield from rpc.request(call, "tools/call", params)
     except RpcError as refused:
@@ -78,10 +78,10 @@ def call_tool(call: Call, params: dict[str, Any], definition: Tool | None) -> Fl
             raise
         answered = yield from rpc.request(call, "tools/call", params)
     result = CallToolResult.from_json(answered)
-    if is_checked:
-        _prepare_check(call, name, definition)
-        if not result.is_error:
-            _check_output(call, name, result)
+    if validator is not None:
+        check = _prepare_check(call, name, definition, validator)
+        if check is not None and not result.is_error:
+            _check_output(name, check, result)
     return result
 
 
@@ -105,14 +105,11 @@ def _look_again(call: Call, name: str) -> Flow[bool]:
     return True
 
 
-def _check_output(call: Call, name: str, result: CallToolResult) -> None:
+def _check_output(name: str, check: OutputChecker, result: CallToolResult) -> None:
     """Hold a result against what its tool promised (2026-07-28, "Tools", Output Schema).
 
     :raises RemoteProtocolError: if it breaks the promise.
     """
-    check = _output_checker(call, name)
-    if check is None:
-        return
     if "structuredContent" not in result.raw:
         raise RemoteProtocolError(f"the tool {name!r} has an output schema, but its result has no structured content")
     try:
@@ -125,24 +122,17 @@ def _check_output(call: Call, name: str, result: CallToolResult) -> None:
         raise RemoteProtocolError(f"the structured content of the tool {name!r} {complaint}")
 
 
-def _prepare_check(call: Call, name: str, definition: Tool | None) -> None:
-    """Be ready to check what a tool answers, by the definition that the caller has or was shown."""
-    if definition is not None:
-        _remember_output(call, definition)
-    _output_checker(call, name)
+def _prepare_check(call: Call, name: str, definition: Tool | None, validator: OutputValidator) -> OutputChecker | None:
+    """What holds results against what their tool promised, by the definition that the caller has or was shown.
 
-
-def _output_checker(call: Call, name: str) -> OutputChecker | None:
-    """What holds results against what their tool promised, or None if it promised nothing, or nothing is checked.
-
+    :returns: None if it promised nothing.
     :raises RemoteProtocolError: if the promise is of a kind that cannot be checked (2026-07-28, "Overview", JSON Schema
         Usage).
     """
-    state = call.state
-    if state.output_validator is None:
-        return None
+    if definition is not None:
+        _remember_output(call, definition)
     try:
-        return call.partition.outputs.checker(name, state.output_validator, state.limits)
+        return call.partition.outputs.checker(name, validator, call.state.limits)
     except ValueError as reason:
         complaint = f"the results of the tool {name!r} cannot be checked: its output schema {reason}"
     raise RemoteProtocolError(f"{complaint}; without validation of output it can be called all the same")
