@@ -43,6 +43,7 @@ from mcpcore import (
     Root,
     RpcError,
     SendRequest,
+    Spawn,
     TextContent,
 )
 
@@ -453,6 +454,24 @@ def test_the_stream_is_read_on_while_handlers_are_at_work() -> None:
     answers = [message_of(request)["id"] for request in world.sent if request.kind is RequestKind.RESPONSE]
     assert answers == [2, 1]
     assert world.leftovers() == []
+
+
+@pytest.mark.parametrize("answer", [{"result": FOUND}, {"error": {"code": -1, "message": "you failed"}}])
+def test_what_a_handler_fails_with_is_not_lost_to_a_server_that_answers_at_once(answer: dict[str, Any]) -> None:
+    play, world = asking(desk=Desk({"roots": KeyError("not lost")}))
+    sound = world.server
+
+    def tell(request: SendRequest) -> Answer:
+        if request.rpc_method != "tools/call":
+            return sound(request)
+        return sse_reply(question("roots/list"), {"jsonrpc": "2.0", "id": message_of(request)["id"], **answer})
+
+    world.server = tell
+    play.until(Spawn)
+    play.step()
+    play.beside[0].until(SendRequest)  # It has failed; the server is about to be told.
+    play.end()
+    assert isinstance(play.error, KeyError)
 
 
 def test_a_server_withdraws_what_it_asked(caplog: pytest.LogCaptureFixture) -> None:
