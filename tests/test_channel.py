@@ -441,8 +441,9 @@ def test_progress_and_logs(version: str) -> None:
     assert logged == [("hello", ALICE)]
 
 
-def test_a_call_that_falls_behind_slows_the_channel_down() -> None:
-    world = silent(limits=Limits(mailbox_messages=4))
+@pytest.mark.parametrize("limits", [Limits(mailbox_messages=4), Limits(mailbox_bytes=300)])
+def test_a_call_that_falls_behind_slows_the_channel_down(limits: Limits) -> None:
+    world = silent(limits=limits)
     seen: list[Progress] = []
     play = pending(world, on_progress=seen.append)
     request = world.messages[0]

@@ -515,8 +515,9 @@ def test_listeners_hear_what_belongs_to_no_call() -> None:
     assert world.client.statistics().ignored_messages == 2, "nobody listens any more"
 
 
-def test_one_who_does_not_take_what_it_hears_holds_up_no_call() -> None:
-    world = http_sse(limits=Limits(mailbox_messages=2))
+@pytest.mark.parametrize("limit", [{"mailbox_messages": 2}, {"mailbox_bytes": 100}], ids=str)
+def test_one_who_does_not_take_what_it_hears_holds_up_no_call(limit: dict[str, int]) -> None:
+    world = http_sse(limits=Limits(**limit))
     slow = listening(world, tools=True)
     call = world.play(world.client.call_tool("x", context=ALICE))
     call.until_blocked()
@@ -526,7 +527,7 @@ def test_one_who_does_not_take_what_it_hears_holds_up_no_call() -> None:
     assert call.finish().text == "found"
     failure = slow.fail()
     assert isinstance(failure, LimitExceeded)
-    assert failure.limit == "mailbox_messages"
+    assert [failure.limit] == [*limit]
     assert slow.emitted[1:] == [ListChanged("tools")] * 2
 
 

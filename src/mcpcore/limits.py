@@ -49,6 +49,8 @@ class Limits:
     mailbox_messages: int = 1_000
     """How many messages wait for one call, on an HTTP+SSE stream or a channel, before no more are read; reading goes on
     when half of them have been handled."""
+    mailbox_bytes: int = 32 * 1024 * 1024
+    """How many bytes of messages, in the same way."""
     pending_requests: int = 1_000
     """How many requests may wait for their answer on one HTTP+SSE stream or channel; a further call waits its turn."""
     probe: float = 10.0

@@ -26,7 +26,7 @@ from mcpcore.codecs.newline_json import LineParser, frame
 from mcpcore.commands import OpenChannel, SendMessage, WaitFor
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
-from mcpcore.machines.mailboxes import Mailboxes, again, nobody_cares
+from mcpcore.machines.mailboxes import Arrival, Mailboxes, again, arrivals, nobody_cares
 from mcpcore.machines.modern import (
     DISCOVER,
     MODERN_ERRORS,
@@ -93,7 +93,7 @@ class DuplexChannel:
     places: Places = field(init=False, repr=False)
     _awaited_id: int | str | None = field(default=None, init=False)
     _parser: LineParser = field(init=False, repr=False)
-    _unsorted: deque[Message] = field(factory=deque[Message], init=False, repr=False)
+    _unsorted: deque[Arrival] = field(factory=deque[Arrival], init=False, repr=False)
     _replies: list[bytes] = field(factory=list[bytes], init=False, repr=False)
     _has_warned: bool = field(default=False, init=False)
     _mailboxes: Mailboxes = field(init=False, repr=False)
@@ -102,9 +102,7 @@ class DuplexChannel:
         limits = self._limits
         self._parser = LineParser(limits)
         self.places = Places(limits.pending_requests)
-        self._mailboxes = Mailboxes(
-            limits.mailbox_messages, self._next_message, self._ended, self._counters, self._on_change
-        )
+        self._mailboxes = Mailboxes(limits, self._next_message, self._ended, self._counters, self._on_change)
 
     @property
     def is_settled(self) -> bool:
@@ -196,22 +194,22 @@ class DuplexChannel:
         """Take the answer to this request, and to no earlier one; with None, to none."""
         self._awaited_id, self.answer, self.answered = request_id, None, Signal()
 
-    def _next_message(self) -> Message | None:
+    def _next_message(self) -> Arrival | None:
         while True:
             while not self._unsorted:
                 line = self._parser.next_line()
                 if line is None:
                     return None
                 self._read(line)
-            message = self._unsorted.popleft()
-            if not self._keeps(message):
-                return message
+            arrival = self._unsorted.popleft()
+            if not self._keeps(arrival[0]):
+                return arrival
 
     def _read(self, line: bytes) -> None:
         """Read the messages of one line; what programs like to print beside messages is none, and no reason to end."""
         batches = self.is_settled and self.revision.batches
         if line[:1] == b"{" or (batches and line[:1] == b"["):
-            self._unsorted += jsonrpc.decode(line, self._limits, batches=batches)
+            self._unsorted += arrivals(jsonrpc.decode(line, self._limits, batches=batches), len(line))
             return
         self._counters.ignored_messages += 1
         if not self._has_warned:

@@ -22,7 +22,7 @@ from mcpcore.codecs.sse import SSEParser
 from mcpcore.commands import Beside, StartReader, WaitFor
 from mcpcore.context import CallContext, RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
-from mcpcore.machines.mailboxes import Mailboxes, again, nobody_cares
+from mcpcore.machines.mailboxes import Arrival, Mailboxes, again, arrivals, nobody_cares
 from mcpcore.machines.refusals import refusal
 from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, reply, resolve, send
 from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
@@ -79,16 +79,14 @@ class EventStream:
     _parser: SSEParser = field(init=False, repr=False)
     _replies: list[Beside] = field(factory=list[Beside], init=False, repr=False)
     _unanswered: int = field(default=0, init=False)
-    _unsorted: deque[Message] = field(factory=deque[Message], init=False, repr=False)
+    _unsorted: deque[Arrival] = field(factory=deque[Arrival], init=False, repr=False)
     _mailboxes: Mailboxes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self._limits
         self._parser = SSEParser(limits)
         self.places = Places(limits.pending_requests)
-        self._mailboxes = Mailboxes(
-            limits.mailbox_messages, self._next_message, self._ended, self._counters, self._on_change
-        )
+        self._mailboxes = Mailboxes(limits, self._next_message, self._ended, self._counters, self._on_change)
 
     @property
     def is_usable(self) -> bool:
@@ -164,15 +162,15 @@ class EventStream:
         """Remove a mailbox."""
         self._mailboxes.forget(request_id)
 
-    def _next_message(self) -> Message | None:
+    def _next_message(self) -> Arrival | None:
         while True:
             while not self._unsorted:
                 if (event := self._parser.next_event()) is None:
                     return None
                 self._handle(event)
-            message = self._unsorted.popleft()
-            if not self._keeps(message):
-                return message
+            arrival = self._unsorted.popleft()
+            if not self._keeps(arrival[0]):
+                return arrival
 
     def _keeps(self, message: Message) -> bool:
         """Take a ping that comes while no call waits, unless many wait to be answered (2024-11-05, "Ping")."""
@@ -196,7 +194,8 @@ class EventStream:
             self._locate(event.data)
         elif event.event == "message" and event.data and self.state is StreamState.OPEN:
             self._advance(StreamEvent.MESSAGE)
-            self._unsorted += jsonrpc.decode(event.data, self._limits, batches=self.open_session.revision.batches)
+            messages = jsonrpc.decode(event.data, self._limits, batches=self.open_session.revision.batches)
+            self._unsorted += arrivals(messages, len(event.data))
 
     def _locate(self, data: bytes) -> None:
         """Learn where to post; the endpoint's own origin is as far as headers may go."""

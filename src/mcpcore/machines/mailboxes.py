@@ -5,24 +5,25 @@ among progress, changes and requests of the server's.  Somebody must keep readin
 arrives is sorted into *mailboxes*, one for each request that waits, and each call handles what it finds in its own, in
 its own context.
 
-The backlog is bounded by not reading.  Once a call's mailbox is full, what has arrived stays where it is, unparsed, and
-the reader is to leave the rest where *it* is until :attr:`Mailboxes.room` is raised; so a server that sends faster than
-its messages are handled is slowed down, as TCP or a pipe slows it.  That holds up all that share the stream.  One who
-listens, for as long as it pleases, must not: when its mailbox is full, it gets no more, and is told.
+The backlog is bounded by not reading, in messages and in bytes.  Once a call's mailbox is full, what has arrived stays
+where it is, unparsed, and the reader is to leave the rest where *it* is until :attr:`Mailboxes.room` is raised; so a
+server that sends faster than its messages are handled is slowed down, as TCP or a pipe slows it.  That holds up all
+that share the stream.  One who listens, for as long as it pleases, must not: when its mailbox is full, it gets no more,
+and is told.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field
 
 from mcpcore.codecs.jsonrpc import ErrorResponse, Message, Notification, Request, Response
 from mcpcore.codecs.shapes import as_object, is_integer
 from mcpcore.commands import WaitFor
-from mcpcore.errors import LimitExceeded, McpError
+from mcpcore.errors import McpError
 from mcpcore.rules.freshness import Change
 from mcpcore.rules.metadata import SUBSCRIPTION_ID_KEY
 from mcpcore.signals import Signal
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from mcpcore.commands import Flow
+    from mcpcore.limits import Limits
+
+
+Arrival: TypeAlias = tuple[Message, int]
+"""A message, and the bytes of the stream that are put down to it."""
+
+
+def arrivals(messages: Sequence[Message], size: int) -> list[Arrival]:
+    """What arrived together, in so many bytes."""
+    return [(message, size // len(messages)) for message in messages]
 
 
 def again(error: McpError) -> McpError:
@@ -49,26 +60,49 @@ class Mailbox:
     :ivar requests: the ids of those requests of the server's that were left in it last.
     """
 
-    _capacity: int
+    _limits: Limits = field(repr=False)
     _on_room: Callable[[], None] = field(repr=False)
     is_full: bool = field(default=False, init=False)
     requests: deque[int | str] = field(init=False, repr=False)
-    _messages: deque[Message | McpError] = field(factory=deque[Message | McpError], init=False, repr=False)
+    _messages: deque[tuple[Message | McpError, int]] = field(
+        factory=deque[tuple[Message | McpError, int]], init=False, repr=False
+    )
+    _bytes: int = field(default=0, init=False)
     _arrival: Signal = field(factory=Signal, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.requests = deque(maxlen=self._capacity)
+        self.requests = deque(maxlen=self._limits.mailbox_messages)
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, message: Message | McpError) -> None:
-        """Leave a message, or the reason why there will be none."""
-        self._messages.append(message)
+    def put(self, message: Message | McpError, size: int = 0) -> None:
+        """Leave a message, which came in so many bytes, or the reason why there will be none."""
+        self._messages.append((message, size))
+        self._bytes += size
         if isinstance(message, Request):
             self.requests.append(message.id)
-        self.is_full = self.is_full or len(self) >= self._capacity
+        self.is_full = self.is_full or self._exceeded is not None
         self._arrival.raise_()
+
+    def offer(self, message: Message, size: int) -> None:
+        """Leave a message, if there is room for it; otherwise, once, that there was none."""
+        if self._exceeded is None:
+            self.put(message, size)
+        elif not isinstance(self._messages[-1][0], McpError):
+            self.put(self._limits.exceeded(self._exceeded, "too much waits for one who listens"))
+
+    @property
+    def _exceeded(self) -> str | None:
+        """The limit that lets nothing more in now, or None."""
+        if len(self) >= self._limits.mailbox_messages:
+            return "mailbox_messages"
+        return "mailbox_bytes" if self._bytes >= self._limits.mailbox_bytes else None
+
+    @property
+    def _is_half_empty(self) -> bool:
+        limits = self._limits
+        return len(self) <= limits.mailbox_messages // 2 and self._bytes <= limits.mailbox_bytes // 2
 
     def take(self) -> Flow[Message]:
         """Wait for the next message.
@@ -78,8 +112,9 @@ class Mailbox:
         while not self._messages:
             self._arrival = Signal()
             yield WaitFor(self._arrival)
-        message = self._messages.popleft()
-        if self.is_full and len(self) <= self._capacity // 2:
+        message, size = self._messages.popleft()
+        self._bytes -= size
+        if self.is_full and self._is_half_empty:
             self.is_full = False
             self._on_room()
         if isinstance(message, McpError):
@@ -105,7 +140,7 @@ def nobody_cares(change: Change) -> None:
 class Mailboxes:
     """The mailboxes of one stream, until it ends.
 
-    :param capacity: how many messages make a mailbox full.
+    :param limits: ``mailbox_messages`` and ``mailbox_bytes`` make a mailbox full.
     :param next_message: takes the next message out of what has arrived; None if it takes more data.
     :param on_end: is called once, when the stream ends.
     :param on_change: is told what a server says has changed.
@@ -114,8 +149,8 @@ class Mailboxes:
     :ivar failure: why it ended, or None.
     """
 
-    _capacity: int
-    _next_message: Callable[[], Message | None] = field(repr=False)
+    _limits: Limits = field(repr=False)
+    _next_message: Callable[[], Arrival | None] = field(repr=False)
     _on_end: Callable[[], None] = field(repr=False)
     _counters: Counters = field(factory=Counters, repr=False)
     _on_change: Callable[[Change], object] = field(default=nobody_cares, repr=False)
@@ -137,7 +172,7 @@ class Mailboxes:
         """
         if self.failure is not None:
             raise again(self.failure)
-        mailbox = self._mailboxes[request_id] = Mailbox(self._capacity, self._make_room)
+        mailbox = self._mailboxes[request_id] = Mailbox(self._limits, self._make_room)
         return mailbox
 
     def forget(self, request_id: int | str) -> None:
@@ -153,7 +188,7 @@ class Mailboxes:
         """
         if self.failure is not None:
             raise again(self.failure)
-        mailbox = Mailbox(self._capacity, _nobody_waits)
+        mailbox = Mailbox(self._limits, _nobody_waits)
         self._listeners.append(mailbox)
         return mailbox
 
@@ -163,7 +198,7 @@ class Mailboxes:
 
     def subscribe(self, request_id: int | str) -> Mailbox:
         """A mailbox for what arrives for one subscription, on a stream that has not ended."""
-        mailbox = self._subscriptions[request_id] = Mailbox(self._capacity, _nobody_waits)
+        mailbox = self._subscriptions[request_id] = Mailbox(self._limits, _nobody_waits)
         return mailbox
 
     def unsubscribe(self, request_id: int | str) -> None:
@@ -176,8 +211,8 @@ class Mailboxes:
         What is wrong with it ends the stream, and raises nothing.
         """
         try:
-            while self.room is None and self.failure is None and (message := self._next_message()) is not None:
-                self._leave(message)
+            while self.room is None and self.failure is None and (arrival := self._next_message()) is not None:
+                self._leave(*arrival)
         except McpError as error:
             self.end(error)
         if self.room is None and self._last_words is not None:
@@ -199,13 +234,13 @@ class Mailboxes:
         for mailbox in (*self._mailboxes.values(), *self._subscriptions.values(), *self._listeners):
             mailbox.put(again(error))
 
-    def _leave(self, message: Message) -> None:
+    def _leave(self, message: Message, size: int) -> None:
         """Leave a message at the mailbox that it belongs to; what belongs to no call is for those who listen."""
         mailbox = self._find(message)
         if mailbox is None:
-            self._take_note(message)
+            self._take_note(message, size)
             return
-        mailbox.put(message)
+        mailbox.put(message, size)
         if mailbox.is_full:
             self.room = Signal()
 
@@ -222,14 +257,15 @@ class Mailboxes:
                 token = message.params.get("progressToken")
                 return self._mailboxes.get(token) if is_integer(token) else None
 
-    def _take_note(self, message: Message) -> None:
+    def _take_note(self, message: Message, size: int) -> None:
         """Handle a message that no call waits for: it may tell of a change, and be for somebody who listens."""
         change = Change.from_notification(message) if isinstance(message, Notification) else None
         if change is not None:
             self._on_change(change)
         listeners = self._listeners_for(message)
         for listener in listeners:
-            self._tell(listener, message)
+            # It must not hold up the calls that share the stream.
+            listener.offer(message, size)
         if change is None and not listeners:
             self._counters.ignored_messages += 1
 
@@ -253,13 +289,6 @@ class Mailboxes:
 
     def _subscription(self, number: object) -> Mailbox | None:
         return self._subscriptions.get(number) if is_integer(number) else None
-
-    def _tell(self, listener: Mailbox, message: Message) -> None:
-        """Leave a message for one who listens, and who must not hold up the calls that share the stream."""
-        if len(listener) < self._capacity:
-            listener.put(message)
-        elif len(listener) == self._capacity:
-            listener.put(LimitExceeded("too much waits for one who listens", limit="mailbox_messages"))
 
     def _make_room(self) -> None:
         """Go on, now that the one full mailbox has room: first with what is here, then the reader with the rest."""
