@@ -52,7 +52,7 @@ SETTINGS = {
 by_setting = pytest.mark.parametrize("name", SETTINGS)
 # What an answer comes to is read the same way on both event loops: each setting is seen on one of them.
 by_setting_once = pytest.mark.parametrize(
-    ("anyio_backend", "name"), zip(cycle(["asyncio", "trio"]), SETTINGS, strict=False)
+    ("anyio_backend", "name"), list(zip(cycle(["asyncio", "trio"]), SETTINGS, strict=False))
 )
 WAYS = [
     *((name, "engine") for name in SETTINGS),
