@@ -93,6 +93,8 @@ async def test_leaving_closes_the_stream_and_leaves_no_task(era: str) -> None:
                     break
             with pytest.raises(StopAsyncIteration):
                 await next_of(events)
+            with pytest.raises(LocalProtocolError, match="listened to once"):
+                await events.__aenter__()
         assert {task.id for task in anyio.get_running_tasks()} == before
         assert client.statistics().calls == 0
         if era != "sse":

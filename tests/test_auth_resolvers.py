@@ -256,7 +256,9 @@ def test_errors_name_the_server_and_the_request(scene: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["initialize", "notifications/initialized", "notifications/cancelled"])
+@pytest.mark.parametrize(
+    "method", ["initialize", "notifications/initialized", "notifications/cancelled", "subscriptions/listen"]
+)
 def test_what_the_client_sends_itself_nobody_else_sends(method: str) -> None:
     client = Client(URL)
     for make in (client.request, client.notify):

@@ -168,7 +168,7 @@ def test_each_round_has_headers_of_its_own() -> None:
         (wants({}, 1), "does not say which"),
         (wants({"k": 1}), "has no method"),
         (wants({"k": {"method": 1}}), "has no method"),
-        (wants({"k": {"method": "dreams/list"}}), "requires dreams/list: Method not found"),
+        (wants({"k": {"method": "dreams/list"}}), "requires 'dreams/list': Method not found"),
         (wants({"k": {"method": "elicitation/create", "params": LINK}}), "this mode of elicitation was not declared"),
         (wants({"k": {"method": "sampling/createMessage", "params": WITH_TOOLS}}), "with tools was not declared"),
         (wants({"k": {"method": "elicitation/create", "params": {}}}), "has no message"),

@@ -97,6 +97,7 @@ def test_what_a_task_asks_is_answered_once() -> None:
         ({"status": "failed", "error": {}}, RpcError, 0),
         ({"status": "resting"}, RemoteProtocolError, None),
         ({"status": "completed"}, RemoteProtocolError, None),
+        ({"status": "completed", "result": RESULT, "taskId": "another"}, RemoteProtocolError, None),
     ],
 )
 def test_a_task_that_does_not_succeed(end: dict[str, Any], error: type[McpError], code: int | None) -> None:

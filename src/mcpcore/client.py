@@ -78,7 +78,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("mcpcore")
 _NOBODY = CallContext()
-_OWN_METHODS = frozenset({"initialize", "notifications/initialized", "notifications/cancelled"})
+_OWN_METHODS = frozenset({"initialize", "notifications/initialized", "notifications/cancelled", "subscriptions/listen"})
 
 
 @final
@@ -525,7 +525,8 @@ class Client:
 
     def _public(self, method: str) -> str:
         if method in _OWN_METHODS:
-            raise LocalProtocolError("the client sends this itself, when it is due", server=self.server, request=method)
+            why = "the client sends this itself, when it is due; to listen, use listen()"
+            raise LocalProtocolError(why, server=self.server, request=method)
         return method
 
 

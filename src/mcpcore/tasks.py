@@ -37,6 +37,8 @@ def _finish(call: Unfinished, created: dict[str, Any]) -> Flow[dict[str, Any]]:
         interval = _EACH_SECOND if task.poll_interval_ms is None else task.poll_interval_ms
         yield from call.wait(min(max(interval, _NOT_FASTER), _LARGEST) / 1000)
         task = DetailedTask.from_json((yield from call.request("tasks/get", named)))
+        if task.task_id != named["taskId"]:
+            raise RemoteProtocolError("the server tells of another task than it was asked for")
         if task.is_over:
             call.when_given_up(None)
             return _outcome(task)

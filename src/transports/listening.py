@@ -43,10 +43,14 @@ class Subscription:
         self._drive = Drive(driver, operation)
         self._timeout = timeout
         self._company = Company(driver.run)
+        self._was_entered = False
         self._is_over = False
         self._is_waiting = False
 
     async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise LocalProtocolError("a stream is listened to once; call listen() again for another")
+        self._was_entered = True
         await self._company.__aenter__()
         self._driver.listening.add(self._company)
         try:

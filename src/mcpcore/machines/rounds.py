@@ -85,7 +85,7 @@ def _answer(call: Call, requests: Mapping[str, Any], state: str | None) -> Flow[
     declared = call.state.capabilities(MODERN)
     for method, params in questions.values():
         if (refused := refusal_of(declared, method, params)) is not None:
-            raise RemoteProtocolError(f"the server requires {method[:40]}: {refused.message}")
+            raise RemoteProtocolError(f"the server requires {method[:40]!r}: {refused.message}")
     if any(handler_of(call, *question) is BY_HAND for question in questions.values()):
         raise InputRequiredError(
             "the server requires input, which the caller gives by hand",
