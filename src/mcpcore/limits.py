@@ -44,6 +44,8 @@ class Limits:
     further failure."""
     longest_delay: float = 30.0
     """How many seconds they become at most."""
+    shortest_delay: float = 0.05
+    """How many seconds they become at least where the server has said: it may end its stream as often as it likes."""
     retry: float = 600.0
     """The longest such pause that a server may ask for; a stream that is to rest for longer is given up."""
     mailbox_messages: int = 1_000

@@ -85,8 +85,6 @@ _OF_SESSION = frozenset({b"mcp-protocol-version", b"mcp-session-id"})
 _FOLLOWED = frozenset({307, 308})
 _DENIED = frozenset({401, 403})
 INTERNAL_ERROR = -32603
-SHORTEST_PAUSE = 0.05
-"""How many seconds pass at least where the server says how many: it may end its stream as often as it likes."""
 PROGRESS = "notifications/progress"
 
 
@@ -329,7 +327,7 @@ def _resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     request = resumption(outbound, after or "", limits)
     if request is None or delay > limits.retry or not exchange.may_resume():
         raise exchange.give_up()
-    yield WaitFor(Signal(), delay if exchange.retry is None else max(delay, SHORTEST_PAUSE))
+    yield WaitFor(Signal(), delay if exchange.retry is None else max(delay, limits.shortest_delay))
     try:
         resumed = yield from send(call, request)
     except TransportError:

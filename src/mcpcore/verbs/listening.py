@@ -31,7 +31,6 @@ from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
 from mcpcore.machines.refusals import refusal, result_of
 from mcpcore.machines.requests import (
     GET_HEADERS,
-    SHORTEST_PAUSE,
     Outbound,
     close,
     drain,
@@ -322,7 +321,7 @@ class _SessionStream:
             longest = min(limits.resume_delay * 2.0 ** (self._failures - 1), limits.longest_delay)
             retry = longest * (1 + self._call.state.jitter()) / 2
         else:
-            retry = max(retry, SHORTEST_PAUSE)
+            retry = max(retry, limits.shortest_delay)
         yield WaitFor(Signal(), retry)
 
 
