@@ -157,7 +157,7 @@ def test_handlers_answer_what_it_passes_on() -> None:
     with pytest.raises(InputRequiredError) as caught:
         PureDriver(Shop({"order": "o", "bill": FORM})).run(client(handlers=Handlers(elicit=BY_HAND)).call_tool("t"))
     assert caught.value.request_state is None
-    with pytest.raises(RemoteProtocolError, match="requires elicitation/create"):
+    with pytest.raises(RemoteProtocolError, match="requires 'elicitation/create'"):
         PureDriver(Shop({"order": "o", "bill": FORM})).run(client().call_tool("t"))
 
 
