@@ -36,7 +36,11 @@ from mcpcore import (
     TransportError,
     WaitFor,
 )
+from mcpcore.rules.revisions import revision_named
 from mcpcore.rules.transitions import CHANNEL, ChannelState
+from mcpcore.state.call import Call
+from mcpcore.state.client_state import Verdict
+from mcpcore.verbs.asking import asking
 
 ALICE, BOB = CallContext(principal="alice"), CallContext(principal="bob")
 PROBE, SHAKE = ["server/discover"], ["initialize", "notifications/initialized"]
@@ -844,3 +848,14 @@ def test_in_the_handshake_era_every_result_is_the_final_one(kind: str) -> None:
     world = channel_world(Peer(HANDSHAKE, results=lambda _: answer), handlers=Handlers(roots=[]))
     assert world.run(world.client.call_tool("t", context=ALICE)).raw == answer
     assert world.methods().count("tools/call") == 1
+
+
+def test_over_a_channel_a_call_is_settled_without_any_headers() -> None:
+    world = channel_world(Peer(MODERN))
+    world.run(world.client.ping(context=ALICE))
+    call = Call(world.client._state, CallContext())
+    call.begin()
+    assert list(asking(call, Verdict(revision_named(MODERN)), "tools/list", {}).settle()) == []
+    assert call.partition.principal is None
+    call.release()
+    assert world.leftovers() == []
