@@ -26,7 +26,7 @@ from mcpcore.codecs.newline_json import LineParser, frame
 from mcpcore.commands import OpenChannel, SendMessage, WaitFor
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
-from mcpcore.machines.mailboxes import Arrival, Mailboxes, again, arrivals, nobody_cares
+from mcpcore.machines.mailboxes import Arrival, Mailboxes, SharedStream, again, arrivals, nobody_cares
 from mcpcore.machines.modern import (
     DISCOVER,
     MODERN_ERRORS,
@@ -63,7 +63,7 @@ _AFTER_INITIALIZE = frozenset({ChannelState.INITIALIZING, ChannelState.INITIALIZ
 
 
 @define(eq=False)
-class DuplexChannel:
+class DuplexChannel(SharedStream):
     """One channel to one server.
 
     A driver's reader feeds it with ``receive_data`` until the other end closes it (``receive_end``), it breaks
@@ -115,21 +115,6 @@ class DuplexChannel:
         assert self.session is not None
         return self.session
 
-    @property
-    def room(self) -> Signal | None:
-        """What is raised when more may be read; None if it may be now."""
-        return self._mailboxes.room
-
-    @property
-    def closed(self) -> Signal:
-        """What is raised when the channel has ended, or nobody needs it any more."""
-        return self._mailboxes.closed
-
-    @property
-    def failure(self) -> McpError | None:
-        """Why it ended, or None."""
-        return self._mailboxes.failure
-
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes of the channel.  What is wrong with them ends the channel, and raises nothing."""
         self._parser.receive_data(data)
@@ -138,10 +123,6 @@ class DuplexChannel:
     def receive_end(self) -> None:
         """Take note that the other end closed the channel."""
         self._mailboxes.finish(TransportError("the server closed the channel"))
-
-    def request_failed(self, error: McpError) -> None:
-        """Take note that no more can be read; what has been received before still counts."""
-        self._mailboxes.finish(error)
 
     def end(self, error: McpError) -> None:
         """Take note that the channel is of no use."""
@@ -156,17 +137,6 @@ class DuplexChannel:
         replies, self._replies = self._replies, []
         return b"".join(replies)
 
-    def expect(self, request_id: int | str) -> Mailbox:
-        """A mailbox for the answer to one request.
-
-        :raises McpError: if the channel has ended.
-        """
-        return self._mailboxes.expect(request_id)
-
-    def forget(self, request_id: int | str) -> None:
-        """Remove a mailbox."""
-        self._mailboxes.forget(request_id)
-
     def subscribe(self, request_id: int | str) -> Mailbox:
         """A mailbox for what arrives for one subscription, on a channel that has not ended."""
         return self._mailboxes.subscribe(request_id)
@@ -174,17 +144,6 @@ class DuplexChannel:
     def unsubscribe(self, request_id: int | str) -> None:
         """Remove such a mailbox."""
         self._mailboxes.unsubscribe(request_id)
-
-    def listen(self) -> Mailbox:
-        """A mailbox for what belongs to no request.
-
-        :raises McpError: if the channel has ended.
-        """
-        return self._mailboxes.listen()
-
-    def stop_listening(self, mailbox: Mailbox) -> None:
-        """Remove such a mailbox."""
-        self._mailboxes.stop_listening(mailbox)
 
     def note(self, event: ChannelEvent) -> None:
         """Take note of what happened to it."""

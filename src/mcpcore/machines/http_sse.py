@@ -22,7 +22,7 @@ from mcpcore.codecs.sse import SSEParser
 from mcpcore.commands import Beside, StartReader, WaitFor
 from mcpcore.context import CallContext, RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
-from mcpcore.machines.mailboxes import Arrival, Mailboxes, again, arrivals, nobody_cares
+from mcpcore.machines.mailboxes import Arrival, Mailboxes, SharedStream, again, arrivals, nobody_cares
 from mcpcore.machines.refusals import refusal
 from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, reply, resolve, send
 from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from mcpcore.codecs.sse import ServerSentEvent
     from mcpcore.commands import Flow
     from mcpcore.limits import Limits
-    from mcpcore.machines.mailboxes import Mailbox
     from mcpcore.rules.endpoint import Endpoint
     from mcpcore.rules.freshness import Change
     from mcpcore.rules.pipeline import Resolution
@@ -53,7 +52,7 @@ def _nobody_answers(ping: Request) -> None:
 
 
 @define(eq=False)
-class EventStream:
+class EventStream(SharedStream):
     """One identity's event stream.
 
     A driver's reader feeds it with ``receive_data`` until the body ends (``receive_end``), the connection breaks
@@ -99,21 +98,6 @@ class EventStream:
         assert self.session is not None
         return self.session
 
-    @property
-    def room(self) -> Signal | None:
-        """What is raised when more may be read; None if it may be now."""
-        return self._mailboxes.room
-
-    @property
-    def closed(self) -> Signal:
-        """What is raised when the stream has ended, or nobody needs it any more."""
-        return self._mailboxes.closed
-
-    @property
-    def failure(self) -> McpError | None:
-        """Why it ended, or None."""
-        return self._mailboxes.failure
-
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes of the stream.  What is wrong with them ends the stream, and raises nothing."""
         self._parser.receive_data(data)
@@ -122,10 +106,6 @@ class EventStream:
     def receive_end(self) -> None:
         """Take note that the server ended the stream."""
         self._mailboxes.finish(TransportError("the server ended the event stream"))
-
-    def request_failed(self, error: McpError) -> None:
-        """Take note that no more can be read; what has been received before still counts."""
-        self._mailboxes.finish(error)
 
     def lose(self) -> None:
         """Take note that the server no longer knows where to send the stream's answers."""
@@ -139,28 +119,6 @@ class EventStream:
         """The work of answering the pings that came while no call waited; it is in nobody's way."""
         replies, self._replies = self._replies, []
         return replies
-
-    def expect(self, request_id: int | str) -> Mailbox:
-        """A mailbox for the answer to one request.
-
-        :raises McpError: if the stream has ended.
-        """
-        return self._mailboxes.expect(request_id)
-
-    def listen(self) -> Mailbox:
-        """A mailbox for what belongs to no request.
-
-        :raises McpError: if the stream has ended.
-        """
-        return self._mailboxes.listen()
-
-    def stop_listening(self, mailbox: Mailbox) -> None:
-        """Remove such a mailbox."""
-        self._mailboxes.stop_listening(mailbox)
-
-    def forget(self, request_id: int | str) -> None:
-        """Remove a mailbox."""
-        self._mailboxes.forget(request_id)
 
     def _next_message(self) -> Arrival | None:
         while True:

@@ -296,3 +296,52 @@ class Mailboxes:
         if room is not None:
             self.sort()
             room.raise_()
+
+
+class SharedStream:
+    """What the streams that many requests share have in common: what arrives on them is sorted into mailboxes."""
+
+    __slots__ = ()
+
+    _mailboxes: Mailboxes
+
+    @property
+    def room(self) -> Signal | None:
+        """What is raised when more may be read; None if it may be now."""
+        return self._mailboxes.room
+
+    @property
+    def closed(self) -> Signal:
+        """What is raised when the stream has ended, or nobody needs it any more."""
+        return self._mailboxes.closed
+
+    @property
+    def failure(self) -> McpError | None:
+        """Why it ended, or None."""
+        return self._mailboxes.failure
+
+    def request_failed(self, error: McpError) -> None:
+        """Take note that no more can be read; what has been received before still counts."""
+        self._mailboxes.finish(error)
+
+    def expect(self, request_id: int | str) -> Mailbox:
+        """A mailbox for the answer to one request.
+
+        :raises McpError: if the stream has ended.
+        """
+        return self._mailboxes.expect(request_id)
+
+    def forget(self, request_id: int | str) -> None:
+        """Remove a mailbox."""
+        self._mailboxes.forget(request_id)
+
+    def listen(self) -> Mailbox:
+        """A mailbox for what belongs to no request.
+
+        :raises McpError: if the stream has ended.
+        """
+        return self._mailboxes.listen()
+
+    def stop_listening(self, mailbox: Mailbox) -> None:
+        """Remove such a mailbox."""
+        self._mailboxes.stop_listening(mailbox)
