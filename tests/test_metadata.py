@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from support.scenes import MODERN, URL, PureServer, answer_to
 
 from mcpcore import Client, LocalProtocolError, Progress
 from mcpcore.codecs.header_fields import encode_value
-from mcpcore.rules.metadata import encode_header_value, mirrored_headers, request_meta, rpc_name, with_meta
+from mcpcore.rules.metadata import encode_header_value, request_meta, rpc_name, standard_headers, with_meta
 from mcpcore.rules.revisions import REVISIONS
 
 
@@ -79,13 +80,16 @@ def test_every_text_travels_in_a_header_and_comes_out_the_same(text: str) -> Non
 )
 def test_what_a_request_names(method: str, params: dict[str, Any], name: str | None) -> None:
     assert rpc_name(method, params) == name
-    expected = [(b"mcp-method", method.encode())] + ([(b"mcp-name", name.encode())] if name is not None else [])
-    assert mirrored_headers(method, name) == expected
+    assert standard_headers("2026-07-28", method) == (
+        (b"mcp-protocol-version", b"2026-07-28"),
+        (b"mcp-method", method.encode()),
+    )
 
 
 def test_meta_says_what_every_modern_request_must() -> None:
     meta = request_meta(REVISIONS["2026-07-28"], {"name": "c", "version": "1"}, {"x": {}})
-    assert meta == {
+    assert json.loads(meta.text) == meta.fields
+    assert meta.fields == {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "c", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {"x": {}},
@@ -113,6 +117,15 @@ def test_a_meta_that_is_no_object_is_refused_before_it_is_sent(meta: object, opt
 def test_a_name_that_is_no_text_is_refused(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="lone surrogate"):
         PureServer("modern").driver.run(Client(URL, **MODERN).call_tool(text))
+
+
+@pytest.mark.parametrize("name", ["\ud800", {1, 2}], ids=["no text", "no JSON"])
+def test_a_client_that_cannot_say_what_it_is_sends_nothing(name: Any) -> None:
+    server = PureServer("modern")
+    client = Client(URL, client_info={"name": "me", "version": "2", "title": name}, **MODERN)
+    with pytest.raises(LocalProtocolError, match="_meta cannot be written as JSON"):
+        server.driver.run(client.call_tool("search"))
+    assert server.sent == []
 
 
 @pytest.mark.parametrize("name", ["search", "søk", " x", "=?base64?x?="])

@@ -86,14 +86,25 @@ def decode(data: bytes, limits: Limits, *, batches: bool = False) -> list[Messag
     return [_message(item) for item in value]
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message, meta: bytes = b"") -> bytes:
     """Write ``message`` as JSON in UTF-8, ready to be sent.
 
+    :param meta: a ``_meta`` that is written already, for a request with parameters and none among them.
     :raises LocalProtocolError: if it holds something that JSON does not have.  The error names the message's
         method and never the value.
     """
+    text = write(_fields(message), message)
+    return b'%b,"_meta":%b}}' % (text[:-2], meta) if meta else text  # The parameters come last.
+
+
+def write(value: dict[str, Any], what: Message | str) -> bytes:
+    """Write a message, or a part of one, as JSON in UTF-8.
+
+    :param what: what the error names.
+    :raises LocalProtocolError: if it holds something that JSON does not have.
+    """
     try:
-        return _ENCODER.encode(_fields(message)).encode()
+        return _ENCODER.encode(value).encode()
     except UnicodeEncodeError:
         reason = "text with a lone surrogate"
     except TypeError:
@@ -103,7 +114,7 @@ def encode(message: Message) -> bytes:
     except ValueError:
         reason = "a number that JSON does not have, or a value that contains itself"
     # Raised out of the handlers, so that no exception in the chain holds the value.
-    raise LocalProtocolError(f"{_name(message)} cannot be written as JSON: it holds {reason}")
+    raise LocalProtocolError(f"{_name(what)} cannot be written as JSON: it holds {reason}")
 
 
 def dump(value: dict[str, Any], *, is_canonical: bool = False) -> bytes:
@@ -154,10 +165,10 @@ def _fields(message: Message) -> dict[str, Any]:
     return fields
 
 
-def _name(message: Message) -> str:
-    if isinstance(message, Request | Notification):
-        return message.method
-    return "an answer to the server"
+def _name(what: Message | str) -> str:
+    if isinstance(what, Request | Notification):
+        return what.method
+    return what if isinstance(what, str) else "an answer to the server"
 
 
 def _refuse_constant(name: str) -> NoReturn:

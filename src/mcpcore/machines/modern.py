@@ -19,9 +19,9 @@ from mcpcore.rules.metadata import (
     LOG_LEVEL_KEY,
     PROGRESS_TOKEN_KEY,
     SERVER_INFO_KEY,
-    mirrored_headers,
-    request_meta,
+    encode_header_value,
     rpc_name,
+    standard_headers,
     with_meta,
 )
 from mcpcore.rules.parameter_headers import mirrored_arguments
@@ -52,33 +52,43 @@ def modern_request(
     """One request of the modern era (2026-07-28, "Streamable HTTP", Sending Messages and Request Metadata)."""
     state = call.state
     request_id = state.next_id()
-    meta = request_meta(revision, state.client_info, state.capabilities(revision))
-    if kind is RequestKind.REQUEST:
-        if call.on_progress is not None:
-            meta[PROGRESS_TOKEN_KEY] = request_id
-        if (log_level := call.log_level) is not None:
-            meta[LOG_LEVEL_KEY] = log_level
-    if state.trace_hook is not None:
-        meta.update(state.trace())
-    message = Request(request_id, method, with_meta(params, meta))
-    body = jsonrpc.encode(message)  # first, because it says best what is wrong with a text that is none
-    name = rpc_name(method, params)
+    common = state.request_meta(revision)
+    own = _own_meta(call, request_id, kind)
+    if params and not own and "_meta" not in params:
+        body, trace = jsonrpc.encode(Request(request_id, method, params), common.text), {}
+    else:
+        said = with_meta(params, {**common.fields, **own})
+        body, trace = jsonrpc.encode(Request(request_id, method, said)), trace_in(said)
+    name = rpc_name(method, params)  # after the body, which says best what is wrong with a text that is none
+    headers = (*POST_HEADERS, *standard_headers(revision.name, method))
+    if (routed_by := name or state.routing_name(method, params)) is not None:
+        headers = (*headers, (b"mcp-name", encode_header_value(routed_by)))
     return Outbound(
         kind=kind,
         url=state.endpoint.url,
-        headers=(
-            *POST_HEADERS,
-            (b"mcp-protocol-version", revision.name.encode("ascii")),
-            *mirrored_headers(method, name or state.routing_name(method, params)),
-        ),
+        headers=headers,
         body=body,
         rpc_method=method,
         rpc_name=name,
         request_id=request_id,
         revision=revision,
         is_stream=kind is RequestKind.LISTEN,
-        trace=None if state.trace_hook is None else trace_in(message.params),
+        trace=None if state.trace_hook is None else trace,
     )
+
+
+def _own_meta(call: Call, request_id: int, kind: RequestKind) -> dict[str, Any]:
+    """What one request says in ``_meta`` that not all do."""
+    state = call.state
+    meta: dict[str, Any] = {}
+    if kind is RequestKind.REQUEST:
+        if call.on_progress is not None:
+            meta[PROGRESS_TOKEN_KEY] = request_id
+        if state.handlers.log is not None and (log_level := call.log_level) is not None:
+            meta[LOG_LEVEL_KEY] = log_level
+    if state.trace_hook is not None:
+        meta.update(state.trace())
+    return meta
 
 
 def discover_request(call: Call, revision: Revision) -> Outbound:

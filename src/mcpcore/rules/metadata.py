@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
+
+from mcpcore.codecs import jsonrpc
 from mcpcore.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -47,13 +50,29 @@ def encode_header_value(text: str) -> bytes:
     return f"{opening}{b64encode(text.encode()).decode('ascii')}{closing}".encode("ascii")
 
 
-def request_meta(revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> dict[str, Any]:
-    """What every modern request of one client carries in ``_meta``."""
-    return {
+@frozen
+class RequestMeta:
+    """What every modern request of one client carries in ``_meta``.
+
+    :ivar fields: that, by name.
+    :ivar text: the same as JSON, written once for them all.
+    """
+
+    fields: Mapping[str, Any]
+    text: bytes = field(repr=False)
+
+
+def request_meta(revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> RequestMeta:
+    """What every modern request of one client carries in ``_meta``.
+
+    :raises LocalProtocolError: if it cannot be written as JSON.
+    """
+    fields = {
         PROTOCOL_VERSION_KEY: revision.name,
         CLIENT_INFO_KEY: client_info,
         CLIENT_CAPABILITIES_KEY: capabilities,
     }
+    return RequestMeta(fields, jsonrpc.write(fields, "_meta"))
 
 
 def with_meta(params: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,19 +88,13 @@ def with_meta(params: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, A
     return {**params, "_meta": {**own, **meta}} if meta else dict(params)
 
 
-def mirrored_headers(method: str, name: str | None) -> list[tuple[bytes, bytes]]:
-    """The standard request headers of a modern request.
+@lru_cache(maxsize=64)
+def standard_headers(revision: str, method: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The standard request headers that every modern request of one method has.
 
+    :param revision: its name.
     :raises LocalProtocolError: if the method's name does not fit its header, for which there is no encoding.
     """
-    headers = [_method_header(method)]
-    if name is not None:
-        headers.append((b"mcp-name", encode_header_value(name)))
-    return headers
-
-
-@lru_cache(maxsize=64)
-def _method_header(method: str) -> tuple[bytes, bytes]:
     if not _PLAIN.fullmatch(method):
         raise LocalProtocolError("the name of the method cannot be sent as a header")
-    return b"mcp-method", method.encode("ascii")
+    return (b"mcp-protocol-version", revision.encode("ascii")), (b"mcp-method", method.encode("ascii"))

@@ -15,6 +15,7 @@ from attrs import Factory, define, field, frozen
 
 from mcpcore.codecs.shapes import as_text
 from mcpcore.rules.capabilities import client_capabilities
+from mcpcore.rules.metadata import RequestMeta, request_meta
 from mcpcore.rules.revisions import Era, Revision
 from mcpcore.rules.trace_context import ask_trace
 from mcpcore.state.flights import Runway
@@ -133,6 +134,7 @@ class ClientState:
     )
     log_level: LogLevel | None = field(default=None, init=False)
     _capabilities: dict[str, Mapping[str, Any]] = field(factory=dict[str, "Mapping[str, Any]"], init=False, repr=False)
+    _request_meta: dict[str, RequestMeta] = field(factory=dict[str, "RequestMeta"], init=False, repr=False)
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False)
 
     def capabilities(self, revision: Revision) -> Mapping[str, Any]:
@@ -141,6 +143,15 @@ class ClientState:
             settings = {name: extension.settings for name, extension in self.extensions.items()}
             self._capabilities[revision.name] = client_capabilities(self.handlers, settings, revision)
         return self._capabilities[revision.name]
+
+    def request_meta(self, revision: Revision) -> RequestMeta:
+        """What each request says about the client, in ``revision`` of the modern era.
+
+        :raises LocalProtocolError: if that cannot be written as JSON.
+        """
+        if revision.name not in self._request_meta:
+            self._request_meta[revision.name] = request_meta(revision, self.client_info, self.capabilities(revision))
+        return self._request_meta[revision.name]
 
     def trace(self) -> Mapping[str, str]:
         """What a message made now is to say of the trace that it belongs to.
