@@ -324,7 +324,9 @@ class Client:
         """
         call = self._call(context, on_progress)
         name, definition = (tool, None) if isinstance(tool, str) else (tool.name, tool)
-        params: dict[str, Any] = {"name": name, **_round(input_responses, request_state)}
+        params: dict[str, Any] = {"name": name}
+        if input_responses is not None or request_state is not None:
+            params |= _round(input_responses, request_state)
         if arguments is not None:
             params["arguments"] = dict(arguments)
         return Operation(f"tools/call {name!r}", call, call_tool(call, params, definition), target=name)

@@ -12,7 +12,7 @@ way; this class is the outside shape that all of it shares.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -109,18 +109,20 @@ class Operation(Generic[T]):
         if not self._is_started:
             self._is_started = True
             self._go_on(self._flow.send, None)
-        if self._error is not None:
-            error, self._error = self._error, None
-            try:
-                raise error
-            finally:
-                del error  # Its traceback leads here; a cycle would keep all that the call held until it is collected.
         command = self._command
         if command is None:
-            raise LocalProtocolError(f"{self.name} is over")
-        if isinstance(command, Complete):
+            self._raise()
+        elif isinstance(command, Complete):
             self._command = None
         return command
+
+    def _raise(self) -> NoReturn:
+        """Fail, because there is no command: with the operation's own error, once."""
+        error, self._error = self._error, None
+        try:
+            raise LocalProtocolError(f"{self.name} is over") if error is None else error
+        finally:
+            del error  # Its traceback leads here; a cycle would keep all that the call held until it is collected.
 
     def headers_resolved(self, headers: Mapping[str, str] | None) -> None:
         """Answer ``ResolveHeaders`` with what the resolver returned."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 _EVENT_STREAM = "text/event-stream"
 _OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
+_COLLECTED = {ExchangeState.JSON: "message_bytes", ExchangeState.REFUSED: "error_body_bytes"}
 _NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-authenticate")
 _WANTED: dict[str | bytes, str] = {form: name for name in _NAMES for form in (name, name.encode("ascii"))}
 
@@ -110,21 +111,22 @@ class Exchange:
     batches: bool = False
     listens: bool = False
     resumable: bool = False
-    state: ExchangeState = field(default=ExchangeState.SENT, init=False)
-    url: str = field(default="", init=False, repr=False)
-    is_open: bool = field(default=False, init=False)
-    head: Head = field(default=Head(0), init=False)
-    answer: Response | ErrorResponse | None = field(default=None, init=False, repr=False)
-    ignored: int = field(default=0, init=False)
-    _parser: SSEParser | None = field(default=None, init=False, repr=False)
+    # Nobody gives what follows.  It is not kept out of the constructor only because that would look each default up.
+    state: ExchangeState = ExchangeState.SENT
+    url: str = field(default="", repr=False)
+    is_open: bool = False
+    head: Head = field(default=Head(0))
+    answer: Response | ErrorResponse | None = field(default=None, repr=False)
+    ignored: int = 0
+    _parser: SSEParser | None = field(default=None, repr=False)
     _body: list[bytes] = field(init=False, repr=False)
-    _size: int = field(default=0, init=False)
+    _size: int = 0
     _side: list[Notification | Request] = field(init=False, repr=False)
-    _defect: McpError | None = field(default=None, init=False, repr=False)
-    _seen: int = field(default=0, init=False)
-    _resumptions: int = field(default=0, init=False)
-    _resumed_after: str | None = field(default=None, init=False, repr=False)
-    _interruption: McpError | None = field(default=None, init=False, repr=False)
+    _defect: McpError | None = field(default=None, repr=False)
+    _seen: int = 0
+    _resumptions: int = 0
+    _resumed_after: str | None = field(default=None, repr=False)
+    _interruption: McpError | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         # Not by ``list[...]``: there are many exchanges, and calling that takes five times as long as the list itself.
@@ -199,20 +201,19 @@ class Exchange:
         if self.state is ExchangeState.STREAM:
             assert self._parser is not None
             self._parser.receive_data(data)
-        elif self.state in (ExchangeState.JSON, ExchangeState.REFUSED):
-            self._collect(data)
+        elif (limit := _COLLECTED.get(self.state)) is not None:
+            self._size += len(data)
+            if self._size > getattr(self._limits, limit):
+                self._refuse(limit)
+            else:
+                self._body.append(data)
 
-    def _collect(self, data: bytes) -> None:
-        self._size += len(data)
-        limit = "message_bytes" if self.state is ExchangeState.JSON else "error_body_bytes"
-        if self._size > getattr(self._limits, limit):
-            if self.state is ExchangeState.JSON:
-                raise self._limits.exceeded(limit, "the answer is too large")
-            # Whatever an error's body says, its status is what counts: stop reading rather than fail.
-            self._body.clear()
-            self._advance(ExchangeEvent.SURPLUS)
-            return
-        self._body.append(data)
+    def _refuse(self, limit: str) -> None:
+        if self.state is ExchangeState.JSON:
+            raise self._limits.exceeded(limit, "the answer is too large")
+        # Whatever an error's body says, its status is what counts: stop reading rather than fail.
+        self._body.clear()
+        self._advance(ExchangeEvent.SURPLUS)
 
     def receive_end(self) -> None:
         """Take note that the body is complete.

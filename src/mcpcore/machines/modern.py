@@ -100,17 +100,22 @@ def send_modern(
     call: Call, asked: Outbound, params: dict[str, Any], resolution: Resolution | None = None
 ) -> Flow[Exchange]:
     """Make one request; if the server wants another revision that we speak, once more in that one."""
-    exchange = yield from _send_once(call, asked, params, resolution)
+    exchange = yield from send_once(call, asked, params, resolution)
     if isinstance(exchange.answer, ErrorResponse):
-        wanted = newest(Era.MODERN, supported_versions(exchange.answer))
-        if wanted is not None:
-            assert asked.rpc_method is not None
-            again = modern_request(call, wanted, asked.rpc_method, params, asked.kind)
-            exchange = yield from _send_once(call, again, params)
+        return (yield from send_as_wanted(call, asked, params, exchange))
     return exchange
 
 
-def _send_once(
+def send_as_wanted(call: Call, asked: Outbound, params: dict[str, Any], refused: Exchange) -> Flow[Exchange]:
+    """Make a request once more if it was refused for its revision, and the server wants one that we speak."""
+    wanted = newest(Era.MODERN, supported_versions(refused.answer))
+    if wanted is None:
+        return refused
+    assert asked.rpc_method is not None
+    return (yield from send_once(call, modern_request(call, wanted, asked.rpc_method, params, asked.kind), params))
+
+
+def send_once(
     call: Call, outbound: Outbound, params: dict[str, Any], resolution: Resolution | None = None
 ) -> Flow[Exchange]:
     """Make one request, with the arguments that its tool wants mirrored into headers."""

@@ -81,10 +81,10 @@ def is_modern_error(exchange: Exchange) -> bool:
 def negotiate(call: Call) -> Flow[Verdict]:
     """The verdict, from a search of this call's or of another's."""
     state = call.state
+    if (known := state.known_verdict) is not None:
+        return known
     if state.over_channel:
         return Verdict((yield from ensure_channel(call)).revision)
-    if state.verdict is not None:
-        return state.verdict
     search = Search(call)
     if state.pinned is not None:
         return (yield from search.run())  # Without a probe there is no work that another identity could do for us.

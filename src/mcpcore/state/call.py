@@ -60,24 +60,25 @@ class Call:
     state: ClientState
     context: CallContext = field(repr=False)
     on_progress: Callable[[Progress], Any] | None = field(default=None, repr=False)
-    sent: Outbound | None = field(default=None, init=False, repr=False)
-    last_sent: Outbound | None = field(default=None, init=False, repr=False)
-    may_keep: bool = field(default=True, init=False)
-    own_session: Session | None = field(default=None, init=False, repr=False)
-    own_stream: EventStream | None = field(default=None, init=False, repr=False)
-    may_cache: bool = field(default=True, init=False)
+    # Nobody gives what follows.  It is not kept out of the constructor only because that would look each default up.
+    sent: Outbound | None = field(default=None, repr=False)
+    last_sent: Outbound | None = field(default=None, repr=False)
+    may_keep: bool = True
+    own_session: Session | None = field(default=None, repr=False)
+    own_stream: EventStream | None = field(default=None, repr=False)
+    may_cache: bool = True
     shown: dict[str, tuple[MirroredArgument, ...]] = field(init=False, repr=False)
     answering: dict[int | str, Signal] = field(init=False, repr=False)
-    failure: Exception | None = field(default=None, init=False, repr=False)
-    listens: bool = field(default=False, init=False)
-    last_will: tuple[str, dict[str, Any]] | None = field(default=None, init=False, repr=False)
-    withdrawn: frozenset[str] = field(default=frozenset(), init=False)
-    to_withdraw: frozenset[str] = field(default=frozenset(), init=False)
-    told: Discovery | None = field(default=None, init=False, repr=False)
-    resolutions: int = field(default=0, init=False)
-    _handshakes: int = field(default=0, init=False)
-    _server_requests: int = field(default=0, init=False)
-    _partition: Partition | None = field(default=None, init=False, repr=False)
+    failure: Exception | None = field(default=None, repr=False)
+    listens: bool = False
+    last_will: tuple[str, dict[str, Any]] | None = field(default=None, repr=False)
+    withdrawn: frozenset[str] = frozenset()
+    to_withdraw: frozenset[str] = frozenset()
+    told: Discovery | None = field(default=None, repr=False)
+    resolutions: int = 0
+    _handshakes: int = 0
+    _server_requests: int = 0
+    _partition: Partition | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         # Not by ``dict[...]``: there are many calls, and calling that takes five times as long as the dict itself.

@@ -144,6 +144,11 @@ class ClientState:
             self._capabilities[revision.name] = client_capabilities(self.handlers, settings, revision)
         return self._capabilities[revision.name]
 
+    @property
+    def known_verdict(self) -> Verdict | None:
+        """How the server is to be spoken to, if that is known; on a channel it is asked again of each."""
+        return None if self.over_channel else self.verdict
+
     def request_meta(self, revision: Revision) -> RequestMeta:
         """What each request says about the client, in ``revision`` of the modern era.
 

@@ -230,11 +230,15 @@ def read_content(raw: object) -> ContentBlock:
 
     :raises RemoteProtocolError: if it is not an object.
     """
-    kind = raw.get("type") if is_object(raw) else None
+    return _read_block(raw) if is_object(raw) else UnknownContent.from_json(raw)
+
+
+def _read_block(given: dict[str, Any]) -> ContentBlock:
+    kind = given.get("type")
     try:
-        return _KINDS.get(kind if isinstance(kind, str) else "", UnknownContent).from_json(raw)
+        return _KINDS.get(kind if isinstance(kind, str) else "", UnknownContent).from_json(given)
     except RemoteProtocolError:
-        return UnknownContent.from_json(raw)
+        return UnknownContent.from_json(given)
 
 
 def read_blocks(raw: object, complaint: str) -> list[ContentBlock]:
@@ -242,7 +246,7 @@ def read_blocks(raw: object, complaint: str) -> list[ContentBlock]:
 
     :raises RemoteProtocolError: with that complaint, if it is no array.
     """
-    return [read_content(item) for item in required(as_list(raw), complaint) if is_object(item)]
+    return [_read_block(item) for item in required(as_list(raw), complaint) if is_object(item)]
 
 
 def text_of(blocks: Iterable[ContentBlock]) -> str:

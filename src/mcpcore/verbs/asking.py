@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
 
-from mcpcore.codecs.jsonrpc import Response
+from mcpcore.codecs.jsonrpc import ErrorResponse, Response
 from mcpcore.context import RequestKind
 from mcpcore.machines.channel import ensure_channel, request_on
 from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
-from mcpcore.machines.modern import DISCOVER, modern_request, send_modern
+from mcpcore.machines.modern import DISCOVER, modern_request, send_as_wanted, send_modern, send_once
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era, is_modern_error
 from mcpcore.machines.refusals import refusal, result_of
 from mcpcore.machines.requests import resolve
@@ -87,7 +87,10 @@ class _Modern:
         return early or (yield from resolve(self._call, self._outbound))
 
     def make(self, resolution: Resolution | None = None) -> Flow[dict[str, Any]]:
-        exchange = yield from send_modern(self._call, self._outbound, self._params, resolution)
+        # As send_modern() does it, which would be one more generator for each command of each call to go through.
+        exchange = yield from send_once(self._call, self._outbound, self._params, resolution)
+        if isinstance(exchange.answer, ErrorResponse):
+            exchange = yield from send_as_wanted(self._call, self._outbound, self._params, exchange)
         result = _modern_result(exchange)
         if result_type(result) == "complete":
             return result

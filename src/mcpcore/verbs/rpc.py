@@ -90,7 +90,7 @@ def open_(call: Call) -> Flow[Discovery]:
 
 def settled(call: Call, speak: Callable[[Verdict], Flow[T]]) -> Flow[T]:
     """Speak to the server as the verdict says; if that no longer holds, find out anew and speak once more."""
-    verdict = yield from negotiate(call)
+    verdict = call.state.known_verdict or (yield from negotiate(call))
     try:
         return (yield from speak(verdict))
     except (VerdictBroken, OpeningRefused) as refused:
