@@ -16,11 +16,11 @@ from __future__ import annotations
 import json
 import re
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from attrs import define, field
 
-from mcpcore.codecs.shapes import is_array, is_integer, is_object
+from mcpcore.codecs.shapes import is_integer, is_object
 from mcpcore.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ErrorResponse:
     data: Any = field(default=None, repr=False)
 
 
+_Json: TypeAlias = dict[str, Any] | list[Any] | str | float | None
 Message = Request | Notification | Response | ErrorResponse
 
 
@@ -76,8 +77,8 @@ def decode(data: bytes, limits: Limits, *, batches: bool = False) -> list[Messag
     :raises RemoteProtocolError: if it is not JSON, or JSON but not JSON-RPC.
     :raises LimitExceeded: if it is larger or nests deeper than the limits allow.
     """
-    value = parse(data, limits)
-    if not is_array(value):
+    value: _Json = parse(data, limits)
+    if not isinstance(value, list):
         return [_message(value)]
     if not batches:
         raise RemoteProtocolError("a batch of messages, which this protocol revision does not have")
@@ -187,8 +188,9 @@ def parse(data: bytes, limits: Limits) -> Any:
     """
     if len(data) > limits.message_bytes:
         raise limits.exceeded("message_bytes", "a message is too long")
-    # What has few brackets cannot be deep, and most messages have few.
-    if data.count(b"[") + data.count(b"{") > limits.json_depth and _depth(data) > limits.json_depth:
+    depth = limits.json_depth
+    # What is short, or has few brackets, cannot be deep, and most messages are or have.
+    if len(data) > 2 * depth and data.count(b"[") + data.count(b"{") > depth and _depth(data) > depth:
         raise limits.exceeded("json_depth", "a message is nested too deep")
     try:
         text = data.decode().strip(_WHITE_SPACE)
@@ -224,8 +226,8 @@ def _depth(data: bytes) -> int:
     return max(accumulate(memoryview(steps).cast("b")), default=0)
 
 
-def _message(value: Any) -> Message:
-    if not is_object(value) or value.get("jsonrpc") != "2.0":
+def _message(value: _Json) -> Message:
+    if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
         raise RemoteProtocolError('a message is not a JSON-RPC object with "jsonrpc": "2.0"')
     if "method" in value:
         return _call(value)
@@ -238,12 +240,13 @@ def _message(value: Any) -> Message:
 
 
 def _call(value: dict[str, Any]) -> Request | Notification:
-    method, params = value["method"], value.get("params")
+    method: _Json = value["method"]
+    params: _Json = value.get("params")
     if not isinstance(method, str):
         raise RemoteProtocolError("the method of a message is not a string")
     if params is None:
         params = {}
-    elif not is_object(params):
+    elif not isinstance(params, dict):
         raise RemoteProtocolError("the parameters of a message are not an object")
     return Request(_required_id(value), method, params) if "id" in value else Notification(method, params)
 

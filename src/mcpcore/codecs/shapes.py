@@ -45,7 +45,7 @@ def as_texts(value: object) -> list[str]:
 
 def as_number(value: object) -> float | None:
     """The number ``value``, or None; a boolean is no number."""
-    return value if is_integer(value) or isinstance(value, float) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def as_integer(value: object) -> int | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WINDOW = 64 * 1024
+_MESSAGE = (b"", b"message")  # most events are of this type, whether they say so or not
 _RETRY_DIGITS = 9  # of milliseconds: more than eleven days is no advice, and no number to parse
 
 
@@ -98,26 +99,49 @@ class SSEParser:
     def next_event(self) -> ServerSentEvent | None:
         """The next complete event, or None if it takes more data.
 
+        :raises LimitExceeded: as :meth:`events` does.
+        """
+        return next(self.events(), None)
+
+    def events(self) -> Iterator[ServerSentEvent]:
+        """The events that are complete.  Each is read when it is asked for; whoever stops early can go on later.
+
         :raises LimitExceeded: if a line, or the data of an event, is longer than the limits allow.  The
             stream can be read no further: close it.
         """
         line_limit = self._limits.sse_line_bytes
         while True:
+            # Long streams spend their time here, so the two lines of nearly every event are not calls of their own.
             for line in self._lines:
                 if not line:
                     if (event := self._dispatch()) is not None:
-                        return event
-                elif len(line) > line_limit:
+                        yield event
+                    continue
+                if len(line) > line_limit:
                     raise self._line_too_long()
+                name, _, value = line.partition(b":")
+                value = value.removeprefix(b" ")
+                if name == b"data":
+                    self._append_data(value)
+                elif name == b"event":
+                    self._type = value
                 else:
-                    self._interpret(line)
+                    self._interpret(name, value)
             if len(self._unfinished) > line_limit:
                 raise self._line_too_long()
+            if not (window := self._next_window()):
+                return
+            self._lines = self._cut(window)
+
+    def _next_window(self) -> bytes:
+        """What is to be cut next, or nothing if it takes more data."""
+        if self._at_start:
+            self._skip_byte_order_mark()
             if self._at_start:
-                self._skip_byte_order_mark()
-            if self._at_start or not self._unread:
-                return None
-            self._lines = self._cut(self._next_window())
+                return b""
+        window = bytes(self._unread[:_WINDOW])
+        del self._unread[:_WINDOW]
+        return window
 
     def _skip_byte_order_mark(self) -> None:
         """Begin the stream behind its byte order mark, unless it takes more data to tell if there is one."""
@@ -127,11 +151,6 @@ class SSEParser:
         elif _BYTE_ORDER_MARK.startswith(unread):
             return
         self._at_start = False
-
-    def _next_window(self) -> bytes:
-        window = bytes(self._unread[:_WINDOW])
-        del self._unread[:_WINDOW]
-        return window
 
     def _cut(self, window: bytes) -> Iterator[bytes]:
         """The lines that ``window`` completes.  What it leaves unfinished is kept for the next."""
@@ -147,29 +166,24 @@ class SSEParser:
         self._unfinished += rest
         return iter(lines)
 
-    def _interpret(self, line: bytes) -> None:
-        """Take in one field.  A comment is a field without a name, and ignored like any unknown one."""
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if name == b"data":
-            self._append_data(value)
-        elif name == b"event":
-            self._type = value
-        elif name == b"id":
+    def _interpret(self, name: bytes, value: bytes) -> None:
+        """Take in one field of the rarer ones.  A comment is a field without a name, and ignored like any unknown."""
+        if name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
             self._retry = int(value)
 
     def _append_data(self, value: bytes) -> None:
-        if self._data is None:
-            self._data = value
+        data = self._data
+        if data is None:
+            self._data = data = value
         else:
-            if isinstance(self._data, bytes):
-                self._data = bytearray(self._data)
-            self._data += b"\n"
-            self._data += value
-        if len(self._data) > self._limits.message_bytes:
+            if isinstance(data, bytes):
+                self._data = data = bytearray(data)
+            data += b"\n"
+            data += value
+        if len(data) > self._limits.message_bytes:
             raise self._limits.exceeded("message_bytes", "the data of an event in the stream is too long")
 
     def _dispatch(self) -> ServerSentEvent | None:
@@ -179,8 +193,8 @@ class SSEParser:
         data, self._data = self._data, None
         if data is None:
             return None
-        event = kind.decode("utf-8", "replace") if kind else "message"
-        return ServerSentEvent(event, bytes(data), self._id, self._retry)
+        event = "message" if kind in _MESSAGE else kind.decode("utf-8", "replace")
+        return ServerSentEvent(event, data if isinstance(data, bytes) else bytes(data), self._id, self._retry)
 
     def _line_too_long(self) -> LimitExceeded:
         return self._limits.exceeded("sse_line_bytes", "a line of the event stream is too long")

@@ -293,7 +293,7 @@ class Exchange:
         """
         if self._defect is not None:
             raise self._defect
-        if self._parser is not None:
+        if self._parser is not None and self.is_stream:
             try:
                 self._read_events(self._parser)
             except McpError as defect:
@@ -304,12 +304,13 @@ class Exchange:
         return messages
 
     def _read_events(self, parser: SSEParser) -> None:
-        while self.state is ExchangeState.STREAM and (event := parser.next_event()) is not None:
+        for event in parser.events():
             # Empty data is no message: it primes a client to resume (2025-11-25, "Transports").
             if event.event == "message" and event.data:
                 self._take(event.data)
                 if self.answer is not None:
                     self._advance(ExchangeEvent.ANSWER)
+                    return
 
     def _take(self, data: bytes) -> None:
         """Sort the messages of one body or event: ours, to be handled, or not for us."""

@@ -416,7 +416,8 @@ def _handle_messages(call: Call, outbound: Outbound, messages: list[Notification
     steps: list[Progress] = []
     for message in messages:
         if isinstance(message, Notification) and message.method == PROGRESS:
-            steps += _read_progress(call, outbound, message)
+            if (step := _read_progress(call, outbound, message)) is not None:
+                steps.append(step)
             continue
         yield from _deliver(call, steps)
         steps = []
@@ -429,15 +430,15 @@ def _deliver(call: Call, steps: list[Progress]) -> Flow[None]:
         yield Deliver(call.on_progress, steps)
 
 
-def _read_progress(call: Call, outbound: Outbound, message: Notification) -> tuple[Progress, ...]:
+def _read_progress(call: Call, outbound: Outbound, message: Notification) -> Progress | None:
     """The progress that a notification tells of, if this call wants to know about it and it is this call's."""
     if call.on_progress is None:
-        return ()
-    progress, token = optional(message.params, Progress.from_json), message.params.get("progressToken")
-    if progress is not None and is_integer(token) and token == outbound.request_id:
-        return (progress,)
-    call.state.counters.ignored_messages += 1
-    return ()
+        return None
+    token = message.params.get("progressToken")
+    progress = Progress.of(message.params) if is_integer(token) and token == outbound.request_id else None
+    if progress is None:
+        call.state.counters.ignored_messages += 1
+    return progress
 
 
 def handle_message(call: Call, outbound: Outbound, message: Notification | Request) -> Flow[None]:
@@ -448,7 +449,8 @@ def handle_message(call: Call, outbound: Outbound, message: Notification | Reque
     elif (change := Change.from_notification(message)) is not None:
         yield from _forget_changed(call, change)
     elif message.method == PROGRESS:
-        yield from _deliver(call, [*_read_progress(call, outbound, message)])
+        step = _read_progress(call, outbound, message)
+        yield from _deliver(call, [] if step is None else [step])
     elif message.method == "notifications/message" and call.state.handlers.log is not None:
         log = optional(message.params, LogMessage.from_json)
         if log is not None:

@@ -28,5 +28,12 @@ class Progress(WireObject):
 
     @classmethod
     def _read(cls, given: dict[str, Any]) -> Self:
-        progress = required(as_number(given.get("progress")), "a progress notification has no number")
-        return cls(progress, as_number(given.get("total")), as_text(given.get("message")), raw=given)
+        return required(cls.of(given), "a progress notification has no number")
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Self | None:
+        """What a notification with these parameters tells, or None if it tells no number."""
+        progress = as_number(params.get("progress"))
+        if progress is None:
+            return None
+        return cls(progress, as_number(params.get("total")), as_text(params.get("message")), raw=params)
