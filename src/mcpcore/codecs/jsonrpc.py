@@ -24,6 +24,8 @@ from mcpcore.codecs.shapes import is_integer, is_object
 from mcpcore.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcpcore.limits import Limits
 
 
@@ -87,21 +89,29 @@ def decode(data: bytes, limits: Limits, *, batches: bool = False) -> list[Messag
     return [_message(item) for item in value]
 
 
-def encode(message: Message, meta: bytes = b"") -> bytes:
+def encode(message: Message) -> bytes:
     """Write ``message`` as JSON in UTF-8, ready to be sent.
 
-    :param meta: a ``_meta`` that is written already, for a request with parameters and none among them.
     :raises LocalProtocolError: if it holds something that JSON does not have.  The error names the message's
         method and never the value.
     """
-    text = write(_fields(message), message)
-    return b'%b,"_meta":%b}}' % (text[:-2], meta) if meta else text  # The parameters come last.
+    return write(_fields(message), message.method if isinstance(message, (Request, Notification)) else _ANSWER)
 
 
-def write(value: dict[str, Any], what: Message | str) -> bytes:
+def encode_with_meta(request_id: int | str, method: str, params: Mapping[str, Any], meta: bytes) -> bytes:
+    """Write a request, as :func:`encode` does.
+
+    :param params: some, without ``_meta``.
+    :param meta: their ``_meta``, as :func:`write` wrote it.
+    """
+    text = write({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}, method)
+    return b'%b,"_meta":%b}}' % (text[:-2], meta)
+
+
+def write(value: dict[str, Any], name: str) -> bytes:
     """Write a message, or a part of one, as JSON in UTF-8.
 
-    :param what: what the error names.
+    :param name: what the error calls it.
     :raises LocalProtocolError: if it holds something that JSON does not have.
     """
     try:
@@ -115,7 +125,7 @@ def write(value: dict[str, Any], what: Message | str) -> bytes:
     except ValueError:
         reason = "a number that JSON does not have, or a value that contains itself"
     # Raised out of the handlers, so that no exception in the chain holds the value.
-    raise LocalProtocolError(f"{_name(what)} cannot be written as JSON: it holds {reason}")
+    raise LocalProtocolError(f"{name} cannot be written as JSON: it holds {reason}")
 
 
 def dump(value: dict[str, Any], *, is_canonical: bool = False) -> bytes:
@@ -141,6 +151,7 @@ def load(data: bytes) -> dict[str, Any]:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _ASCII = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_ANSWER = "an answer to the server"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
@@ -164,12 +175,6 @@ def _fields(message: Message) -> dict[str, Any]:
         if message.data is not None:
             error["data"] = message.data
     return fields
-
-
-def _name(what: Message | str) -> str:
-    if isinstance(what, Request | Notification):
-        return what.method
-    return what if isinstance(what, str) else "an answer to the server"
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -35,7 +35,7 @@ _JSON = "application/json"
 _EVENT_STREAM = "text/event-stream"
 _OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
 _COLLECTED = {ExchangeState.JSON: "message_bytes", ExchangeState.REFUSED: "error_body_bytes"}
-_NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-authenticate")
+_NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-authenticate", "dpop-nonce")
 _WANTED: dict[str | bytes, str] = {form: name for name in _NAMES for form in (name, name.encode("ascii"))}
 
 
@@ -49,10 +49,7 @@ class Head:
     location: str | None = field(default=None, repr=False)
     retry_after: float | None = None
     challenges: tuple[Challenge, ...] = ()
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("latin-1")
+    dpop_nonce: str | None = field(default=None, repr=False)
 
 
 def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], limits: Limits) -> Head:
@@ -61,20 +58,22 @@ def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], l
     :raises LimitExceeded: if the header fields are too many or too long.
     :raises RemoteProtocolError: if the session id is not visible ASCII (2025-11-25, "Transports", Session Management).
     """
+    fields = list(headers)
+    if len(fields) > limits.header_count:
+        raise limits.exceeded("header_count", "the response has too many header fields")
     found: dict[str, str] = {}
     challenges: list[str] = []
-    count = size = 0
-    for raw_name, raw_value in headers:
-        count += 1
+    size = 0
+    for raw_name, raw_value in fields:
         size += len(raw_name) + len(raw_value)
-        if (name := _WANTED.get(raw_name.lower())) is not None:
-            value = _text(raw_value).strip()
-            if name == "www-authenticate":
-                challenges.append(value)
-            else:
-                found.setdefault(name, value)
-    if count > limits.header_count:
-        raise limits.exceeded("header_count", "the response has too many header fields")
+        name = _WANTED.get(raw_name.lower())
+        if name is None:
+            continue
+        value = (raw_value if isinstance(raw_value, str) else raw_value.decode("latin-1")).strip()
+        if name == "www-authenticate":
+            challenges.append(value)
+        else:
+            found.setdefault(name, value)
     if size > limits.header_bytes:
         raise limits.exceeded("header_bytes", "the response's header fields are too long")
     session_id = found.get("mcp-session-id")
@@ -88,6 +87,7 @@ def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], l
         found.get("location"),
         None if retry_after is None else parse_retry_after(retry_after),
         parse_challenges(challenges) if challenges else (),
+        found.get("dpop-nonce"),
     )
 
 
@@ -99,7 +99,7 @@ class Exchange:
     :param batches: whether the revision permits batches.
     :param listens: whether the response is to be an event stream for others to read.
     :param resumable: whether an event stream that breaks off can be taken up.
-    :ivar url: where the answer came from, which a redirect may have changed.
+    :param url: where the answer comes from, which a redirect may have changed.
     :ivar is_open: whether there is a body that has not come to its end.
     :ivar head: what matters of the response's head, once received.
     :ivar answer: the JSON-RPC response to the request, once received.
@@ -111,9 +111,9 @@ class Exchange:
     batches: bool = False
     listens: bool = False
     resumable: bool = False
+    url: str = field(default="", repr=False)
     # Nobody gives what follows.  It is not kept out of the constructor only because that would look each default up.
     state: ExchangeState = ExchangeState.SENT
-    url: str = field(default="", repr=False)
     is_open: bool = False
     head: Head = field(default=Head(0))
     answer: Response | ErrorResponse | None = field(default=None, repr=False)
@@ -174,16 +174,13 @@ class Exchange:
 
     def _classify(self) -> ExchangeEvent:
         status, kind = self.head.status, self.head.media_type
-        if status >= 400:
-            return ExchangeEvent.ERROR_HEAD if kind == _JSON else ExchangeEvent.EMPTY_HEAD
         if status >= 300:
-            return ExchangeEvent.EMPTY_HEAD
+            return ExchangeEvent.ERROR_HEAD if status >= 400 and kind == _JSON else ExchangeEvent.EMPTY_HEAD
         if self.request_id is None and not self.listens:
             return ExchangeEvent.EMPTY_HEAD
         if kind == _EVENT_STREAM:
             return ExchangeEvent.STREAM_HEAD
-        may_answer = self.request_id is not None or not self.listens
-        if kind in (_JSON, "") and may_answer and status != 202:
+        if kind in (_JSON, "") and status != 202 and self.request_id is not None:
             return ExchangeEvent.JSON_HEAD
         return ExchangeEvent.FAILURE
 

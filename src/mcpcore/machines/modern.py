@@ -55,7 +55,7 @@ def modern_request(
     common = state.request_meta(revision)
     own = _own_meta(call, request_id, kind)
     if params and not own and "_meta" not in params:
-        body, trace = jsonrpc.encode(Request(request_id, method, params), common.text), {}
+        body, trace = jsonrpc.encode_with_meta(request_id, method, params, common.text), {}
     else:
         said = with_meta(params, {**common.fields, **own})
         body, trace = jsonrpc.encode(Request(request_id, method, said)), trace_in(said)

@@ -137,7 +137,6 @@ def resolve(
     pipeline, context = call.state.pipeline, call.context
     resolution = pipeline.begin(context, None if call.state.trace_hook is None else _trace_of(call, outbound))
     call.resolutions += bool(pipeline.resolvers)
-    resolution.protocol_version = outbound.revision.name if outbound.revision else None
     for step, resolver in enumerate(pipeline.resolvers):
         command = ResolveHeaders(
             resolver,
@@ -153,7 +152,7 @@ def resolve(
                 attempt=attempt,
                 challenge=challenge,
                 headers=resolution.visible(),
-                protocol_version=resolution.protocol_version,
+                protocol_version=outbound.revision.name if outbound.revision else None,
                 principal=context.principal,
                 request_headers=context.request_headers,
                 user=context.user,
@@ -220,7 +219,6 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
             else:
                 if head.status in _DENIED:
                     yield from _forget_answers(call)
-                exchange.url = outbound.url
                 return exchange
     except McpError as error:
         error.located(call.state.endpoint.name, outbound.name)
@@ -232,20 +230,22 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
 
 def _expected(call: Call, outbound: Outbound) -> Exchange:
     """The exchange of one request, before it is sent."""
+    revision = outbound.revision
     return Exchange(
         call.state.limits,
         outbound.awaited_id,
-        outbound.revision is not None and outbound.revision.batches,
+        revision is not None and revision.batches,
         outbound.kind in _OPENS_STREAM,
-        outbound.kind is RequestKind.REQUEST and outbound.revision is not None and outbound.revision.resumable,
+        revision is not None and revision.resumable and outbound.kind is RequestKind.REQUEST,
+        outbound.url,
     )
 
 
 def _exchange(call: Call, outbound: Outbound, command: SendRequest, exchange: Exchange) -> Flow[None]:
     """Send one request once and read its response, unless that is an event stream for others to read."""
     if outbound.kind is RequestKind.REQUEST:
-        call.sent = outbound
-    if outbound.request_id is not None and outbound.kind is not RequestKind.RESPONSE:
+        call.sent = call.last_sent = outbound
+    elif outbound.request_id is not None and outbound.kind is not RequestKind.RESPONSE:
         call.last_sent = outbound
     try:
         exchange.receive_head(*(yield command))
@@ -253,7 +253,8 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest, exchange: Ex
             yield from _read(call, outbound, exchange)
             if not outbound.answered_elsewhere:
                 call.forget(outbound)
-            yield from drain(exchange)
+            if exchange.is_open:
+                yield _DRAIN
     except McpError:
         yield from close(exchange)
         call.forget(outbound)
@@ -271,7 +272,7 @@ def _read(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:
     return read_messages(
         exchange,
         take=lambda messages: _handle_messages(call, asker, messages),
-        resume=lambda: _resume(call, outbound, exchange),
+        resume=(lambda: _resume(call, outbound, exchange)) if exchange.resumable else None,
     )
 
 
@@ -289,7 +290,7 @@ def read_messages(
         if messages:
             yield from take(messages)
             continue
-        if exchange.is_interrupted and resume is not None:
+        if resume is not None and exchange.is_interrupted:
             yield from resume()
             continue
         try:

@@ -189,13 +189,11 @@ class Resolution:
     """The header fields of one outbound request, on their way through the pipeline.
 
     :ivar authorization_is_resolved: whether a resolver set ``Authorization``, so that it can be asked for a better one.
-    :ivar protocol_version: the revision that the resolvers were told, or None.
     """
 
     _pipeline: HeaderPipeline = field(repr=False)
     _fields: dict[str, Field] = field(repr=False)
     authorization_is_resolved: bool = False
-    protocol_version: str | None = None
 
     def visible(self) -> Mapping[str, str]:
         """What the next resolver may see: everything so far, by lower-cased name."""

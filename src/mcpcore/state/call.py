@@ -97,9 +97,7 @@ class Call:
 
     @property
     def log_level(self) -> LogLevel | None:
-        """From which level on it wants messages logged, where each request says so."""
-        if self.state.handlers.log is None:
-            return None
+        """From which level on it wants messages logged, where each request says so and somebody takes them."""
         return self.state.log_level if self.context.principal is None else self.partition.log_level
 
     def mirrored(self, tool: str) -> tuple[MirroredArgument, ...]:
@@ -150,10 +148,11 @@ class Call:
     def begin(self) -> None:
         """Start the call: a principal, or the call that it is the heir of, says at once whose it is."""
         self.state.counters.calls += 1
-        if self._partition is not None:
-            self._settle(self._partition)
-        elif self.context.principal is not None:
-            self._settle(self.state.partitions.of_principal(self.context.principal))
+        partition, principal = self._partition, self.context.principal
+        if partition is None and principal is not None:
+            partition = self.state.partitions.of_principal(principal)
+        if partition is not None:
+            self._settle(partition)
 
     def forget(self, outbound: Outbound) -> None:
         """Wait for the answer to ``outbound`` no more."""
@@ -218,13 +217,14 @@ class Call:
 
     def release(self) -> None:
         """End the call: nothing of it stays behind."""
-        counters = self.state.counters
+        state, partition = self.state, self._partition
+        counters = state.counters
         counters.calls -= 1
         counters.unused_resolutions += self.resolutions
-        if self._partition is not None:
-            self.state.partitions.release(self._partition)
-            if self.state.stream_places.is_wanted and self._partition.users == 0:
-                self._partition.close_stream()
+        if partition is not None:
+            state.partitions.release(partition)
+            if partition.stream is not None and partition.users == 0 and state.stream_places.is_wanted:
+                partition.stream.close()
         if self.own_stream is not None:
             self.own_stream.close()
             self.own_stream = None

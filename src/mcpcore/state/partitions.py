@@ -217,7 +217,7 @@ class Partitions:
         """Take note that a call has ended; if there are too many partitions, the one that is idle now has to go."""
         partition.users -= 1
         partition.used = self.now()
-        if partition.is_kept and partition.users == 0:
+        if partition.users == 0 and partition.is_kept:
             is_named = partition.principal is not None
             self._busy[is_named] -= 1
             store = self._named if is_named else self._anonymous

@@ -69,8 +69,8 @@ class _Modern:
     _verdict: Verdict
     _method: str
     _params: dict[str, Any] = field(repr=False)
-    _early: Resolution | None = field(default=None, init=False)
-    _built: Outbound | None = field(default=None, init=False)
+    _early: Resolution | None = None
+    _built: Outbound | None = None
 
     @property
     def _outbound(self) -> Outbound:
