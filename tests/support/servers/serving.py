@@ -75,13 +75,19 @@ async def _answer(send: Any, status: int, body: bytes, *headers: tuple[bytes, by
     await send({"type": "http.response.body", "body": body})
 
 
-def run(application: Any) -> None:
-    """Serve ``application`` on a free port of the loopback interface, until standard input ends."""
+def listen() -> socket.socket:
+    """Listen at a free port of the loopback interface, for an application that has to know where it will be."""
     # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that name theirs; with it on,
     # each answer that is sent in two pieces takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(512)
+    return listener
+
+
+def run(application: Any, listener: socket.socket | None = None) -> None:
+    """Serve ``application`` on the loopback interface, until standard input ends."""
+    listener = listener or listen()
     print(listener.getsockname()[1], flush=True)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     config = uvicorn.Config(Gate(application), log_level="warning", lifespan="on", timeout_keep_alive=60)
