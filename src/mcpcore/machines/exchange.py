@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _JSON = "application/json"
 _EVENT_STREAM = "text/event-stream"
+# By names of their own: to find a member of an enumeration takes longer than what most steps do with it.
+_JSON_BODY, _STREAM = ExchangeState.JSON, ExchangeState.STREAM
+_DATA, _END = ExchangeEvent.DATA, ExchangeEvent.END
 _OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
 _COLLECTED = {ExchangeState.JSON: "message_bytes", ExchangeState.REFUSED: "error_body_bytes"}
 _NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-authenticate", "dpop-nonce")
@@ -140,7 +143,7 @@ class Exchange:
     @property
     def is_stream(self) -> bool:
         """Whether events are to be read."""
-        return self.state is ExchangeState.STREAM
+        return self.state is _STREAM
 
     @property
     def is_interrupted(self) -> bool:
@@ -194,8 +197,8 @@ class Exchange:
 
         :raises LimitExceeded: if the body is too large.
         """
-        self._advance(ExchangeEvent.DATA)
-        if self.state is ExchangeState.STREAM:
+        self._advance(_DATA)
+        if self.state is _STREAM:
             assert self._parser is not None
             self._parser.receive_data(data)
         elif (limit := _COLLECTED.get(self.state)) is not None:
@@ -206,7 +209,7 @@ class Exchange:
                 self._body.append(data)
 
     def _refuse(self, limit: str) -> None:
-        if self.state is ExchangeState.JSON:
+        if self.state is _JSON_BODY:
             raise self._limits.exceeded(limit, "the answer is too large")
         # Whatever an error's body says, its status is what counts: stop reading rather than fail.
         self._body.clear()
@@ -219,17 +222,17 @@ class Exchange:
         """
         self.is_open = False
         before = self.state
-        if before is ExchangeState.STREAM:
+        if before is _STREAM:
             # Who listens knows that a stream may end; who asked was promised an answer.
             self._break_off(
                 TransportError("the server dropped the event stream")
                 if self.listens
                 else RemoteProtocolError("the event stream ended before the answer"),
-                ExchangeEvent.END,
+                _END,
             )
             return
-        self._advance(ExchangeEvent.END)
-        if before is ExchangeState.JSON:
+        self._advance(_END)
+        if before is _JSON_BODY:
             self._take(b"".join(self._body))
             if self.answer is None:
                 raise RemoteProtocolError("the body has no response to this request")
@@ -242,7 +245,7 @@ class Exchange:
         :raises McpError: the same error, if the answer was still to come.
         """
         self.is_open = False
-        if self.state is ExchangeState.STREAM:
+        if self.state is _STREAM:
             self._break_off(error, ExchangeEvent.FAILURE)
             return
         self._advance(ExchangeEvent.FAILURE)

@@ -49,7 +49,7 @@ class Partition:
     :ivar key: what it is found by, or None if it is one call's own.
     :ivar principal: the name that it belongs to, or None.
     :ivar cache: the answers that this identity got.
-    :ivar is_kept: whether other calls can find it, so that what is put there is ended some day.
+    :ivar shelf: where other calls can find it, or None.
     :ivar users: how many calls are using it.
     :ivar used: when the last call ended, in seconds of the client's clock.
     :ivar log_level: from which level on it wants messages logged, where each request says so.
@@ -61,7 +61,7 @@ class Partition:
     key: bytes | None = field(repr=False)
     principal: str | None
     cache: ResponseCache = field(repr=False)
-    is_kept: bool = False
+    shelf: Shelf | None = field(default=None, repr=False)
     users: int = 0
     used: float = 0.0
     session: Session | None = None
@@ -71,6 +71,11 @@ class Partition:
     outputs: OutputSchemas = field(factory=OutputSchemas, repr=False)
     opening: Runway = field(factory=Runway)
     _stream_kept: Signal | None = field(default=None, init=False, repr=False)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether other calls can find it, so that what is put there is ended some day."""
+        return self.shelf is not None
 
     @property
     def name(self) -> str | bytes:
@@ -96,6 +101,19 @@ class Partition:
             self.stream.close()
 
 
+@define(eq=False)
+class Shelf:
+    """The partitions of one kind, with a principal or without, by their names; the least recently used come first.
+
+    :ivar bound: how many may stand there, unless more are in use.
+    :ivar busy: how many are in use: where all are, none is looked for.
+    """
+
+    bound: int
+    partitions: dict[str | bytes, Partition] = field(factory=dict[str | bytes, Partition], init=False, repr=False)
+    busy: int = field(default=0, init=False)
+
+
 @define
 class Partitions:
     """The partitions of one client.
@@ -117,24 +135,23 @@ class Partitions:
     anonymous_budget: CacheBudget = field(init=False)
     retired: deque[tuple[str | None, Session]] = field(init=False, repr=False)
     evictions: int = field(default=0, init=False)
-    _named: dict[str | bytes, Partition] = field(factory=dict[str | bytes, Partition], init=False, repr=False)
-    _anonymous: dict[str | bytes, Partition] = field(factory=dict[str | bytes, Partition], init=False, repr=False)
+    _named: Shelf = field(init=False)
+    _anonymous: Shelf = field(init=False)
     _next_sweep: float = field(default=-inf, init=False)
     _is_closed: bool = field(default=False, init=False)
-    # How many are in use, with a principal or without: where all are, none is looked for.
-    _busy: dict[bool, int] = field(factory=lambda: {True: 0, False: 0}, init=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self._limits
         self.named_budget = CacheBudget(limits.cache_entries, limits.cache_bytes)
         self.anonymous_budget = CacheBudget(limits.anonymous_cache_entries, limits.anonymous_cache_bytes)
         self.retired = deque(maxlen=limits.retired_sessions)
+        self._named, self._anonymous = Shelf(limits.partitions), Shelf(limits.anonymous_partitions)
 
     def of_principal(self, principal: str) -> Partition:
         """The partition of a named authorization context."""
         principal = str.__str__(principal)  # A subclass of str is the characters that it holds, however it compares.
-        partition = self._named.pop(principal, None) or self._named_partition(principal)
-        return self._use(self._named, partition, self._limits.partitions)
+        partition = self._named.partitions.pop(principal, None) or self._named_partition(principal)
+        return self._use(self._named, partition)
 
     def _named_partition(self, principal: str) -> Partition:
         key = self.digester.digest(b"principal", principal.encode("utf-8", "surrogatepass"))
@@ -143,8 +160,8 @@ class Partitions:
     def of_identity(self, identity: bytes) -> Partition:
         """The partition of whoever sends exactly these credentials."""
         key = self.identity_key(identity)
-        partition = self._anonymous.pop(key, None) or Partition(key, None, ResponseCache(self.anonymous_budget))
-        return self._use(self._anonymous, partition, self._limits.anonymous_partitions)
+        partition = self._anonymous.partitions.pop(key, None)
+        return self._use(self._anonymous, partition or Partition(key, None, ResponseCache(self.anonymous_budget)))
 
     def identity_key(self, identity: bytes) -> bytes:
         """The key under which :meth:`of_identity` finds a partition."""
@@ -157,12 +174,12 @@ class Partitions:
     @property
     def named(self) -> int:
         """How many principals' partitions are kept."""
-        return len(self._named)
+        return len(self._named.partitions)
 
     @property
     def anonymous(self) -> int:
         """How many partitions without a principal are kept."""
-        return len(self._anonymous)
+        return len(self._anonymous.partitions)
 
     def can_end(self, partition: Partition) -> bool:
         """Whether headers can be found to end this identity's session with."""
@@ -170,14 +187,14 @@ class Partitions:
 
     def all(self) -> list[Partition]:
         """Every partition that is kept."""
-        return [*self._named.values(), *self._anonymous.values()]
+        return [*self._named.partitions.values(), *self._anonymous.partitions.values()]
 
     def close_idle_stream(self) -> bool:
         """Close the event stream that was used least recently and is not in use, minted identities first.
 
         :returns: whether there was one.
         """
-        for partition in (*self._anonymous.values(), *self._named.values()):
+        for partition in (*self._anonymous.partitions.values(), *self._named.partitions.values()):
             if partition.users == 0 and partition.stream is not None and partition.stream.failure is None:
                 partition.stream.close()
                 return True
@@ -188,20 +205,20 @@ class Partitions:
         self._is_closed = True
         now = self.now()
         for partition in self.all():
-            partition.is_kept = False
+            partition.shelf = None
             partition.cache.clear(now)
-        self._named.clear()
-        self._anonymous.clear()
+        self._named.partitions.clear()
+        self._anonymous.partitions.clear()
         self.retired.clear()
 
-    def _use(self, store: dict[str | bytes, Partition], partition: Partition, bound: int) -> Partition:
-        """Make ``partition`` the most recently used of its store; others go, if they have to."""
+    def _use(self, shelf: Shelf, partition: Partition) -> Partition:
+        """Make ``partition`` the most recently used of its kind; others go, if they have to."""
         if self._is_closed:
             return partition
-        partition.is_kept = True
-        store[partition.name] = partition
-        if len(store) > bound:
-            self._trim(store, bound, partition)
+        partition.shelf = shelf
+        shelf.partitions[partition.name] = partition
+        if len(shelf.partitions) > shelf.bound:
+            self._trim(shelf, partition)
         now = self.now()
         if now >= self._next_sweep:
             self._sweep(now, partition)
@@ -210,41 +227,40 @@ class Partitions:
     def claim(self, partition: Partition) -> None:
         """Take note that a call uses ``partition``."""
         partition.users += 1
-        if partition.is_kept and partition.users == 1:
-            self._busy[partition.principal is not None] += 1
+        if partition.users == 1 and partition.shelf is not None:
+            partition.shelf.busy += 1
 
     def release(self, partition: Partition) -> None:
         """Take note that a call has ended; if there are too many partitions, the one that is idle now has to go."""
         partition.users -= 1
         partition.used = self.now()
-        if partition.users == 0 and partition.is_kept:
-            is_named = partition.principal is not None
-            self._busy[is_named] -= 1
-            store = self._named if is_named else self._anonymous
-            if len(store) > (self._limits.partitions if is_named else self._limits.anonymous_partitions):
-                self._evict(store, partition)
+        shelf = partition.shelf
+        if partition.users == 0 and shelf is not None:
+            shelf.busy -= 1
+            if len(shelf.partitions) > shelf.bound:
+                self._evict(shelf, partition)
 
-    def _trim(self, store: dict[str | bytes, Partition], bound: int, newcomer: Partition) -> None:
+    def _trim(self, shelf: Shelf, newcomer: Partition) -> None:
         """Let idle partitions go, while there are too many."""
-        while bound < len(store) > self._busy[newcomer.principal is not None] + 1:
-            idle = next((p for p in store.values() if p.users == 0 and p is not newcomer), None)
+        while shelf.bound < len(shelf.partitions) > shelf.busy + 1:
+            idle = next((p for p in shelf.partitions.values() if p.users == 0 and p is not newcomer), None)
             if idle is None:
                 return
-            self._evict(store, idle)
+            self._evict(shelf, idle)
 
     def _sweep(self, now: float, newcomer: Partition) -> None:
         """Now and then, let go of whom nobody has asked for in a long time."""
         self._next_sweep = now + self._limits.idle_partition / 8
-        for store in (self._named, self._anonymous):
-            for partition in list(store.values()):
+        for shelf in (self._named, self._anonymous):
+            for partition in list(shelf.partitions.values()):
                 is_idle = partition.users == 0 and partition is not newcomer
                 if is_idle and partition.used + self._limits.idle_partition <= now:
-                    self._evict(store, partition)
+                    self._evict(shelf, partition)
 
-    def _evict(self, store: dict[str | bytes, Partition], partition: Partition) -> None:
-        del store[partition.name]
+    def _evict(self, shelf: Shelf, partition: Partition) -> None:
+        del shelf.partitions[partition.name]
         self.evictions += 1
-        partition.is_kept = False
+        partition.shelf = None
         partition.close_stream()
         partition.cache.clear(self.now())
         if partition.session is not None and self.can_end(partition):
