@@ -13,7 +13,7 @@ Errors raised here end the exchange.  A response that breaks off is an error onl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -26,7 +26,7 @@ from mcpcore.errors import LimitExceeded, McpError, RemoteProtocolError, Transpo
 from mcpcore.rules.transitions import EXCHANGE, ExchangeEvent, ExchangeState, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.limits import Limits
@@ -38,8 +38,6 @@ _JSON_BODY, _STREAM = ExchangeState.JSON, ExchangeState.STREAM
 _DATA, _END = ExchangeEvent.DATA, ExchangeEvent.END
 _OVER = frozenset({ExchangeState.SKIPPING, ExchangeState.ANSWERED, ExchangeState.DONE, ExchangeState.BROKEN})
 _COLLECTED = {ExchangeState.JSON: "message_bytes", ExchangeState.REFUSED: "error_body_bytes"}
-_NAMES = ("content-type", "mcp-session-id", "location", "retry-after", "www-authenticate", "dpop-nonce")
-_WANTED: dict[str | bytes, str] = {form: name for name in _NAMES for form in (name, name.encode("ascii"))}
 
 
 @define
@@ -53,6 +51,26 @@ class Head:
     retry_after: float | None = None
     challenges: tuple[Challenge, ...] = ()
     dpop_nonce: str | None = field(default=None, repr=False)
+
+
+def _session_id(value: str) -> str:
+    if not (value and all("\x21" <= c <= "\x7e" for c in value)):
+        raise RemoteProtocolError("the server's session id is empty or has characters other than visible ASCII")
+    return value
+
+
+_CHALLENGES = "www-authenticate"
+_READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "content-type": ("media_type", media_type),
+    "mcp-session-id": ("session_id", _session_id),
+    "location": ("location", str),
+    "retry-after": ("retry_after", parse_retry_after),
+    "dpop-nonce": ("dpop_nonce", str),
+}
+"""What is read of a head: where it goes, and by what."""
+_WANTED: Mapping[str | bytes, str] = {
+    form: name for name in (*_READERS, _CHALLENGES) for form in (name, name.encode("ascii"))
+}
 
 
 def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], limits: Limits) -> Head:
@@ -73,25 +91,19 @@ def read_head(status: int, headers: Iterable[tuple[str | bytes, str | bytes]], l
         if name is None:
             continue
         value = (raw_value if isinstance(raw_value, str) else raw_value.decode("latin-1")).strip()
-        if name == "www-authenticate":
+        if name == _CHALLENGES:
             challenges.append(value)
         else:
             found.setdefault(name, value)
     if size > limits.header_bytes:
         raise limits.exceeded("header_bytes", "the response's header fields are too long")
-    session_id = found.get("mcp-session-id")
-    if session_id is not None and not (session_id and all("\x21" <= c <= "\x7e" for c in session_id)):
-        raise RemoteProtocolError("the server's session id is empty or has characters other than visible ASCII")
-    retry_after = found.get("retry-after")
-    return Head(
-        status,
-        media_type(found.get("content-type", "")),
-        session_id,
-        found.get("location"),
-        None if retry_after is None else parse_retry_after(retry_after),
-        parse_challenges(challenges) if challenges else (),
-        found.get("dpop-nonce"),
-    )
+    head = Head(status)
+    for name, value in found.items():
+        attribute, read = _READERS[name]
+        setattr(head, attribute, read(value))
+    if challenges:
+        head.challenges = parse_challenges(challenges)
+    return head
 
 
 @define
@@ -169,7 +181,7 @@ class Exchange:
         self.is_open = True
         self.head = read_head(status, headers, self._limits)
         event = self._classify()
-        self._advance(event)
+        self.state = advance(EXCHANGE, self.state, event)
         if event is ExchangeEvent.STREAM_HEAD:
             self._parser = SSEParser(self._limits)
         elif event is ExchangeEvent.FAILURE:
@@ -197,7 +209,7 @@ class Exchange:
 
         :raises LimitExceeded: if the body is too large.
         """
-        self._advance(_DATA)
+        self.state = advance(EXCHANGE, self.state, _DATA)
         if self.state is _STREAM:
             assert self._parser is not None
             self._parser.receive_data(data)
@@ -213,7 +225,7 @@ class Exchange:
             raise self._limits.exceeded(limit, "the answer is too large")
         # Whatever an error's body says, its status is what counts: stop reading rather than fail.
         self._body.clear()
-        self._advance(ExchangeEvent.SURPLUS)
+        self.state = advance(EXCHANGE, self.state, ExchangeEvent.SURPLUS)
 
     def receive_end(self) -> None:
         """Take note that the body is complete.
@@ -231,7 +243,7 @@ class Exchange:
                 _END,
             )
             return
-        self._advance(_END)
+        self.state = advance(EXCHANGE, self.state, _END)
         if before is _JSON_BODY:
             self._take(b"".join(self._body))
             if self.answer is None:
@@ -248,7 +260,7 @@ class Exchange:
         if self.state is _STREAM:
             self._break_off(error, ExchangeEvent.FAILURE)
             return
-        self._advance(ExchangeEvent.FAILURE)
+        self.state = advance(EXCHANGE, self.state, ExchangeEvent.FAILURE)
         if self.state is ExchangeState.BROKEN:
             raise error
 
@@ -256,14 +268,14 @@ class Exchange:
         """End the event stream: for the moment, if there is an event to take it up after, else for good."""
         if self.resumable and self.last_event_id:
             self._interruption = error
-            self._advance(ExchangeEvent.BREAK)
+            self.state = advance(EXCHANGE, self.state, ExchangeEvent.BREAK)
             return
-        self._advance(event)
+        self.state = advance(EXCHANGE, self.state, event)
         raise error
 
     def resume(self, stream: Exchange) -> None:
         """Go on with the event stream that ``stream``, which listens, has opened."""
-        self._advance(ExchangeEvent.RESUMED)
+        self.state = advance(EXCHANGE, self.state, ExchangeEvent.RESUMED)
         self._parser = SSEParser(self._limits, self.last_event_id, None if self._parser is None else self._parser.retry)
         self.head, self.is_open = stream.head, True
 
@@ -279,7 +291,7 @@ class Exchange:
 
         :returns: what had interrupted it.
         """
-        self._advance(ExchangeEvent.GIVEN_UP)
+        self.state = advance(EXCHANGE, self.state, ExchangeEvent.GIVEN_UP)
         assert self._interruption is not None
         return self._interruption
 
@@ -309,7 +321,7 @@ class Exchange:
             if event.event == "message" and event.data:
                 self._take(event.data)
                 if self.answer is not None:
-                    self._advance(ExchangeEvent.ANSWER)
+                    self.state = advance(EXCHANGE, self.state, ExchangeEvent.ANSWER)
                     return
 
     def _take(self, data: bytes) -> None:
@@ -337,6 +349,3 @@ class Exchange:
         for message in messages:
             if isinstance(message, ErrorResponse) and self._is_ours(message):
                 self.answer = message
-
-    def _advance(self, event: ExchangeEvent) -> None:
-        self.state = advance(EXCHANGE, self.state, event)
