@@ -20,8 +20,11 @@ from mcpcore import (
     InputRequiredError,
     LimitExceeded,
     LocalProtocolError,
+    LoginRequiredError,
     McpError,
     NotSentError,
+    OAuthError,
+    OAuthResponseError,
     RedirectError,
     RemoteProtocolError,
     RpcError,
@@ -50,6 +53,9 @@ FULL: list[McpError] = [
     HttpStatusError("m", status=503, retry_after=7.0, **PLACE),
     UnauthorizedError("m", challenges=CHALLENGES, **PLACE),
     ForbiddenError("m", challenges=CHALLENGES, **PLACE),
+    OAuthError("m", **PLACE),
+    OAuthResponseError("m", error="invalid_grant", description="no", status=400, **PLACE),
+    LoginRequiredError("m", **PLACE),
     RedirectError("m", status=307, location="https://evil.example/", **PLACE),
 ]
 PARENTS = {
@@ -69,6 +75,9 @@ PARENTS = {
     HttpStatusError: McpError,
     UnauthorizedError: HttpStatusError,
     ForbiddenError: HttpStatusError,
+    OAuthError: McpError,
+    OAuthResponseError: OAuthError,
+    LoginRequiredError: OAuthError,
     RedirectError: HttpStatusError,
 }
 

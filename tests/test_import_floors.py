@@ -99,7 +99,9 @@ NOT_LOADED_BY_THE_ADAPTERS = {
     "httpcore2",
     "httpx",
     "httpx2",
+    "joserfc",
     "jsonschema_rs",
+    "keyring",
     "opentelemetry",
     "rich",
     "trio",
@@ -187,6 +189,13 @@ def test_importing_transports_loads_no_engine() -> None:
     assert loaded & NOT_LOADED_BY_THE_ADAPTERS == set()
 
 
+def test_importing_what_logs_in_loads_no_extra() -> None:
+    loaded = loaded_by("transports.oauth")
+    assert "transports.oauth" in loaded
+    # What a browser asks for is read with h11.
+    assert loaded & NOT_LOADED_BY_THE_ADAPTERS <= {"h11"}
+
+
 def test_the_probe_sees_what_a_harmless_name_loads() -> None:
     assert loaded_by("logging.handlers") >= {"socket", "selectors"}
 
@@ -243,6 +252,11 @@ LAYERS = (
     },
     {
         "commands",
+        "rules.addresses",
+        "oauth.interaction",
+        "oauth.provider",
+        "oauth.signing",
+        "oauth.token_store",
         "rules.pipeline",
         "state.flights",
         "state.places",
@@ -254,6 +268,19 @@ LAYERS = (
     },
     {
         "machines.exchange",
+        "oauth.accounts",
+        "oauth.asking",
+        "oauth.clients",
+        "oauth.discovery",
+        "oauth.dpop",
+        "oauth.grants",
+        "oauth.keeping",
+        "oauth.metadata",
+        "oauth.oauth",
+        "oauth.registrations",
+        "oauth.scopes",
+        "oauth.token_requests",
+        "oauth.tokens",
         "machines.mailboxes",
         "machines.channel",
         "state.call",
@@ -269,6 +296,7 @@ LAYERS = (
     },
     {
         "verbs.asking",
+        "verbs.authorization",
         "verbs.cached_requests",
         "verbs.rpc",
         "verbs.listening",

@@ -28,6 +28,7 @@ from mcpcore.rules.revisions import revision_named
 from mcpcore.state.call import Call
 from mcpcore.state.client_state import ClientState, Redirects, Transport
 from mcpcore.state.options import (
+    auth_of,
     by_name,
     caching_of,
     checked_client_info,
@@ -37,12 +38,14 @@ from mcpcore.state.options import (
     no_jitter,
     no_time,
     resolvers_of,
+    user_agent,
 )
 from mcpcore.state.partitions import Partitions
 from mcpcore.state.places import Places
 from mcpcore.types.subscriptions import SubscriptionFilter
 from mcpcore.types.wire import WireObject
 from mcpcore.verbs import rpc
+from mcpcore.verbs.authorization import log_in, log_out
 from mcpcore.verbs.listening import LISTEN, listen
 from mcpcore.verbs.listing import list_all, list_page
 from mcpcore.verbs.logging import set_log_level
@@ -50,7 +53,6 @@ from mcpcore.verbs.prompts import PROMPTS, complete, get_prompt
 from mcpcore.verbs.resources import RESOURCE_TEMPLATES, RESOURCES, read_resource, subscribe
 from mcpcore.verbs.roots import roots_changed
 from mcpcore.verbs.tools import TOOLS, call_tool
-from mcpcore.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from mcpcore.context import Resolver
     from mcpcore.extensions import Extension
     from mcpcore.machines.session import Session
+    from mcpcore.oauth.provider import AuthProvider, Login
     from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.trace_context import TraceHook
     from mcpcore.statistics import Statistics
@@ -92,6 +95,8 @@ class Client:
     :param auth_token: a static bearer token, short for an ``Authorization`` header.
     :param get_headers: a resolver, or several, asked for headers for each single request; see
         :class:`~mcpcore.context.RequestContext`.
+    :param auth: authorizes each request: an :class:`~mcpcore.oauth.oauth.OAuth`, a
+        :class:`~mcpcore.oauth.provider.BearerAuth`, or a provider of your own; needs a ``wall_clock``.
     :param forward: which of a call's ``request_headers`` are sent on, by name.
     :param protocol_version: the one revision to speak; None finds out.
     :param limits: the client's bounds.
@@ -114,6 +119,8 @@ class Client:
         they do not.
     :param output_validator: makes what checks the structured results of tools against the schemas that these promise,
         see :data:`~mcpcore.rules.output_schemas.OutputValidator`; without one they are not checked.
+    :param wall_clock: tells the time in seconds since 1970, which ``auth`` needs.
+    :param entropy: draws so many random bytes; the operating system's if None.
     :param trace: is asked for each message which trace it belongs to, by ``traceparent``, ``tracestate`` and
         ``baggage``, which then go into its ``_meta`` and its headers.
     :raises ConfigurationError: if the configuration can never work.
@@ -126,6 +133,7 @@ class Client:
         type: TransportName = "http",
         headers: Mapping[str, str] | None = None,
         auth_token: str | None = None,
+        auth: AuthProvider | None = None,
         get_headers: Resolver | Sequence[Resolver] | None = None,
         forward: Iterable[str] = (),
         protocol_version: str | None = None,
@@ -143,9 +151,12 @@ class Client:
         extensions: Iterable[Extension] = (),
         jitter: Callable[[], float] | None = None,
         output_validator: OutputValidator | None = None,
+        wall_clock: Callable[[], float] | None = None,
+        entropy: Callable[[int], bytes] | None = None,
         trace: TraceHook | None = None,
     ) -> None:
         endpoint = Endpoint.parse(url)
+        self.limits: Limits = limits or Limits()
         try:
             transport, redirection = choice(Transport, "type", type), choice(Redirects, "redirects", redirects)
             pinned = None if protocol_version is None else revision_named(protocol_version)
@@ -157,16 +168,17 @@ class Client:
         except ConfigurationError as error:
             error.located(endpoint.name, "")
             raise
-        self.limits: Limits = limits or Limits()
         pipeline = HeaderPipeline.configure(
             endpoint,
-            user_agent=f"mcpcore/{__version__}",
+            user_agent=user_agent(),
             headers=headers,
             auth_token=auth_token,
             resolvers=resolvers,
             forward=forward,
             allow_insecure_http=allow_insecure_http,
+            has_auth=auth is not None,
         )
+        known_auth = auth_of(auth, pipeline, self.limits, wall_clock, entropy)
         self._state = ClientState(
             endpoint=endpoint,
             transport=transport,
@@ -185,6 +197,7 @@ class Client:
             ),
             stream_places=Places(self.limits.streams),
             output_validator=output_validator,
+            auth=known_auth,
             trace_hook=trace,
             verdict=verdict,
         )
@@ -264,6 +277,26 @@ class Client:
         """Do now what an identity's first call would do first: find the era, and open a session if there are any."""
         call = self._call(context)
         return Operation("open", call, rpc.open_(call))
+
+    def log_in(self, *, context: CallContext = _NOBODY) -> Operation[Login]:
+        """Get an identity what it takes to be let in, by the client's :class:`~mcpcore.oauth.oauth.OAuth`.
+
+        The server is asked first what it wants.  One that wants nothing yet is asked who may issue its tokens.
+
+        :raises OAuthError: if nothing can be had.
+        :raises LocalProtocolError: if the client's ``auth`` is no ``OAuth``.
+        """
+        call = self._call(context)
+        return Operation("log in", call, log_in(call))
+
+    def log_out(self, *, context: CallContext = _NOBODY) -> Operation[None]:
+        """Forget an identity's tokens, and have the authorization server forget them (RFC 7009).
+
+        :raises OAuthError: if that does not; they are forgotten here all the same.
+        :raises LocalProtocolError: if the client's ``auth`` is no ``OAuth``.
+        """
+        call = self._call(context)
+        return Operation("log out", call, log_out(call))
 
     def list_tools(self, *, context: CallContext = _NOBODY, cache: CacheName = "use") -> Operation[list[Tool]]:
         """List the tools that the server offers this identity, all pages (2026-07-28, "Tools", Listing Tools).

@@ -18,6 +18,7 @@ command                 answered by
 :class:`StartReader`    ``reader_started()``
 :class:`OpenChannel`    ``channel_opened()`` or ``request_failed(error)``
 :class:`SendMessage`    ``message_sent()`` or ``request_failed(error)``
+:class:`LookUp`         ``looked_up(addresses)``
 :class:`StoreGet`       ``store_answered(entry_or_None)``
 :class:`StorePut`       ``store_done()``
 :class:`StoreDelete`    ``store_done()``
@@ -84,6 +85,8 @@ class SendRequest:
     principal: str | None = field(default=None, repr=False)
     is_stream: bool = False
     """Whether the response is expected to stay open, so that it must not take a connection that calls need."""
+    addresses: tuple[str, ...] = ()
+    """Where to connect to, in this order, instead of looking up the host once more; none for wherever that is."""
 
     @property
     def is_reply(self) -> bool:
@@ -190,6 +193,16 @@ class SendMessage:
 
 
 @frozen
+class LookUp:
+    """Look up the addresses of ``host``, which a server named; answer with all of them, as text.
+
+    With none, if it has none, or if it is not this machine that will look it up, as behind a proxy.
+    """
+
+    host: str
+
+
+@frozen
 class StoredEntry:
     """What a shared store holds under a key.
 
@@ -252,6 +265,7 @@ Command = (
     | StartReader
     | OpenChannel
     | SendMessage
+    | LookUp
     | StoreGet
     | StorePut
     | StoreDelete

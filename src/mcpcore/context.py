@@ -51,6 +51,14 @@ class RequestKind(Enum):
     """A GET that takes up a broken event stream."""
     TERMINATE = "terminate"
     """The DELETE that ends a session."""
+    METADATA = "metadata"
+    """A GET of what a server says about authorization.  Like the three that follow, no resolver is asked for it."""
+    REGISTRATION = "registration"
+    """The registration of this client at an authorization server."""
+    TOKEN = "token"
+    """A request for a token."""
+    REVOCATION = "revocation"
+    """The revocation of a token."""
 
 
 def _check_principal(_context: object, _attribute: object, principal: Any) -> None:

@@ -225,6 +225,45 @@ class ForbiddenError(HttpStatusError):
         self.challenges: tuple[Challenge, ...] = challenges
 
 
+class OAuthError(McpError):
+    """Authorization failed: no token could be had.
+
+    What it was is in the message; which authorization server it happened at, too, by its issuer.
+    """
+
+
+class OAuthResponseError(OAuthError):
+    """The authorization server refused (RFC 6749, sections 4.1.2.1 and 5.2; RFC 7591, section 3.2.2).
+
+    :ivar error: its error code, for instance ``invalid_grant`` or ``access_denied``.
+    :ivar description: what it said for people to read, without what is secret; empty if it said nothing.
+    :ivar status: the HTTP status of its answer; None for one that came by way of a browser.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        description: str = "",
+        status: int | None = None,
+        server: str = "",
+        request: str = "",
+    ) -> None:
+        super().__init__(message, server=server, request=request)
+        self.error: str = error
+        self.description: str = description
+        self.status: int | None = status
+
+
+class LoginRequiredError(OAuthError):
+    """A person has to log in, and nobody can be asked to.
+
+    Log in by :meth:`~mcpcore.client.Client.log_in`, or on the command line by ``mcpcore login``, and make the call
+    again.
+    """
+
+
 class RedirectError(HttpStatusError):
     """The server redirected, and following would break the contract about where headers may go.
 

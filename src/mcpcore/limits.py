@@ -76,6 +76,16 @@ class Limits:
     """How much of what a server tells about itself is remembered with a session; what is longer is not remembered."""
     redirects: int = 5
     """How many same-origin redirects one request may follow."""
+    authorizations: int = 5
+    """How often one request is made once more because it was refused, with better authorization each time."""
+    accounts: int = 10_000
+    """How many identities' tokens an OAuth provider keeps; the least recently used go first."""
+    authorization_servers: int = 100
+    """How many authorization servers it remembers."""
+    oauth_bytes: int = 256 * 1024
+    """How long the answer of an authorization server, or a metadata document, may be."""
+    token_margin: float = 10.0
+    """How many seconds before its end a token is renewed, but no more than half of its time."""
     handshakes: int = 8
     """How often one call may open a session or an event stream, or search for the era."""
     partitions: int = 4_096

@@ -25,6 +25,7 @@ from mcpcore.commands import (
     Deliver,
     Emit,
     EndResponse,
+    LookUp,
     OpenChannel,
     ReceiveData,
     ResolveHeaders,
@@ -190,6 +191,10 @@ class Operation(Generic[T]):
     def message_sent(self) -> None:
         """Answer ``SendMessage``."""
         self._go_on(self._flow.send, None, SendMessage)
+
+    def looked_up(self, addresses: Iterable[str]) -> None:
+        """Answer ``LookUp`` with the addresses that were found."""
+        self._go_on(self._flow.send, tuple(addresses), LookUp)
 
     def store_answered(self, entry: StoredEntry | None) -> None:
         """Answer ``StoreGet`` with what was found, or None."""

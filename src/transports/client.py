@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from mcpcore import (
+        AuthProvider,
         Extension,
         Handlers,
         Operation,
@@ -149,6 +150,7 @@ def connect(
     type: TransportName = "http",
     headers: Mapping[str, str] | None = None,
     auth_token: str | None = None,
+    auth: AuthProvider | None = None,
     get_headers: Resolver | Sequence[Resolver] | None = None,
     forward: Iterable[str] = (),
     protocol_version: str | None = None,
@@ -209,6 +211,8 @@ def connect(
         ``"auto"`` (the one, then the other).
     :param headers: static headers, sent with every request.
     :param auth_token: a static bearer token, short for an ``Authorization`` header.
+    :param auth: authorizes each request: a :class:`mcpcore.OAuth`, a :class:`mcpcore.BearerAuth`, or a provider of your
+        own.
     :param get_headers: a resolver, or several, plain or async, asked for headers for each single request; see
         :class:`mcpcore.RequestContext`.
     :param forward: which of a call's ``request_headers`` are sent on, by name.

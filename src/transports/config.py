@@ -11,6 +11,7 @@ nothing; so it can never be refused later for something that could have been kno
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, final
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Literal
 
-    from mcpcore import Resolver
+    from mcpcore import AuthProvider, Resolver
 
     from .mcp_json import Entry
 
@@ -98,6 +99,8 @@ class ServerConfig(Immutable):
         ``"auto"`` (the one, then the other).
     :param headers: static headers, sent with every request.
     :param auth_token: a static bearer token, short for an ``Authorization`` header.
+    :param auth: authorizes each request: a :class:`mcpcore.OAuth`, a :class:`mcpcore.BearerAuth`, or a provider of your
+        own.
     :param get_headers: a resolver, or several, plain or async, asked for headers for each single request; see
         :class:`mcpcore.RequestContext`.
     :param forward: which of a call's ``request_headers`` are sent on, by name.  Every other header is only visible to
@@ -122,6 +125,7 @@ class ServerConfig(Immutable):
         default=None, kw_only=True, converter=_copy_of_headers, repr=redact_names, hash=False
     )
     auth_token: str | None = field(default=None, kw_only=True, repr=False)
+    auth: AuthProvider | None = field(default=None, kw_only=True, repr=False, hash=False)
     get_headers: Resolver | tuple[Resolver, ...] | None = field(
         default=None, kw_only=True, converter=_copy_of_resolvers, repr=False, hash=False
     )
@@ -178,6 +182,7 @@ def core_client(config: ServerConfig, **own: Any) -> mcpcore.Client:
         type=config.type,
         headers=config.headers,
         auth_token=config.auth_token,
+        auth=config.auth,
         get_headers=config.get_headers,
         forward=config.forward,
         protocol_version=config.protocol_version,
@@ -185,6 +190,7 @@ def core_client(config: ServerConfig, **own: Any) -> mcpcore.Client:
         allow_insecure_http=config.allow_insecure_http,
         share_public=config.share_public,
         default_ttl=config.default_ttl,
+        wall_clock=time.time,
         **own,
     )
 

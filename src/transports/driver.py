@@ -26,6 +26,7 @@ from mcpcore import (
     Emit,
     EndResponse,
     LocalProtocolError,
+    LookUp,
     McpError,
     NotSentError,
     OpenChannel,
@@ -43,6 +44,7 @@ from mcpcore import (
 )
 
 from .company import Company
+from .engines.base import LooksUp
 from .observer import ExchangeSummary
 from .readers import close, wait_for
 
@@ -71,6 +73,7 @@ Errand: TypeAlias = (
     | StartReader
     | OpenChannel
     | SendMessage
+    | LookUp
     | StoreGet
     | StorePut
     | StoreDelete
@@ -212,8 +215,8 @@ class Driver:
                 operation.reader_started()
             case OpenChannel() | SendMessage():
                 await self._use_channel(operation, command)
-            case StoreGet() | StorePut() | StoreDelete():
-                await self._ask_store(operation, command)
+            case StoreGet() | StorePut() | StoreDelete() | LookUp():
+                await self._inquire(operation, command)
 
     async def _use_handler(self, operation: Operation[Any], command: CallHandler | Deliver) -> None:
         outcome: Any = None
@@ -282,6 +285,12 @@ class Driver:
             raise
         else:
             operation.message_sent()
+
+    async def _inquire(self, operation: Operation[Any], command: StoreGet | StorePut | StoreDelete | LookUp) -> None:
+        if isinstance(command, LookUp):
+            operation.looked_up(await self.engine.look_up(command.host) if isinstance(self.engine, LooksUp) else ())
+        else:
+            await self._ask_store(operation, command)
 
     async def _ask_store(self, operation: Operation[Any], command: StoreGet | StorePut | StoreDelete) -> None:
         assert self.store is not None

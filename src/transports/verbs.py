@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Discovery,
         GetPromptResult,
         Listing,
+        Login,
         LogLevel,
         Operation,
         Page,
@@ -132,6 +133,23 @@ class Verbs:
         :raises mcpcore.McpError: if it cannot be done.
         """
         return await self._hub.run(self._hub.core.open(context=context or self._context), timeout)
+
+    async def log_in(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> Login:
+        """Get an identity what it takes to be let in, by the ``auth`` of the client; a person takes time to log in.
+
+        :returns: what it may do now.
+        :raises mcpcore.OAuthError: if nothing can be had.
+        :raises mcpcore.LocalProtocolError: if the client's ``auth`` is no :class:`mcpcore.OAuth`.
+        """
+        return await self._hub.run(self._hub.core.log_in(context=context or self._context), timeout)
+
+    async def log_out(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> None:
+        """Forget an identity's tokens, and have the authorization server forget them.
+
+        :raises mcpcore.OAuthError: if that does not; they are forgotten here all the same.
+        :raises mcpcore.LocalProtocolError: if the client's ``auth`` is no :class:`mcpcore.OAuth`.
+        """
+        return await self._hub.run(self._hub.core.log_out(context=context or self._context), timeout)
 
     async def list_tools(
         self, *, context: CallContext | None = None, timeout: Seconds = UNSET, cache: CacheName = "use"

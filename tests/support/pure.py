@@ -21,6 +21,7 @@ from mcpcore import (
     Emit,
     EndResponse,
     EventStream,
+    LookUp,
     McpError,
     Operation,
     ReceiveData,
@@ -99,6 +100,8 @@ class PureDriver:
     :ivar waited: for each wait that has an end by itself, how many seconds it may be.
     :ivar emitted: every value that was handed out, in order.
     :ivar shelf: the store, if the client has one.
+    :ivar addresses: where hosts are; all others are at one public address.
+    :ivar looked_up: every host that was asked for, in order.
     """
 
     server: Callable[[SendRequest], Answer]
@@ -109,6 +112,8 @@ class PureDriver:
     waited: list[float] = field(factory=list[float])
     emitted: list[Any] = field(factory=list[Any])
     shelf: Shelf = field(factory=Shelf)
+    addresses: dict[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]])
+    looked_up: list[str] = field(factory=list[str])
 
     def run(self, operation: Operation[T]) -> T:
         """Drive ``operation`` to its end, and after it what is left to tell the server."""
@@ -165,6 +170,9 @@ class PureDriver:
             case Emit(value=value):
                 self.emitted.append(value)
                 operation.emitted()
+            case LookUp(host=host):
+                self.looked_up.append(host)
+                operation.looked_up(self.addresses.get(host, ("93.184.215.14",)))
 
     def _resolve(self, operation: Operation[Any], command: ResolveHeaders) -> None:
         self.resolved.append(command.context)

@@ -1,9 +1,10 @@
 """Every outbound HTTP request goes out here.
 
 :func:`send` takes one :class:`Outbound` request through the header pipeline, sends it, reads its response, and does the
-three things that make a second sending necessary, each time through the pipeline again with every resolver asked anew:
+four things that make a second sending necessary, each time through the pipeline again with every resolver asked anew:
 
 * a 401, where a resolver had set ``Authorization``: it is asked once more, with ``attempt=2`` and the challenge;
+* a 401 or 403, where the client's ``auth`` was to authorize it, and can do better now;
 * a same-origin 307 or 308, where the client was told to follow those;
 * an engine's report that the request was never sent.
 
@@ -46,6 +47,7 @@ from mcpcore.machines.exchange import Exchange
 from mcpcore.machines.refusals import refusal
 from mcpcore.machines.server_requests import ask_handlers, refusal_of
 from mcpcore.machines.shared_store import withdraw
+from mcpcore.oauth.provider import Refusal
 from mcpcore.redaction import HIDDEN, redact_url, repr_of_name
 from mcpcore.rules.freshness import Change
 from mcpcore.rules.revisions import HANDSHAKE
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.limits import Limits
     from mcpcore.machines.channel import DuplexChannel
+    from mcpcore.machines.exchange import Head
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.rules.revisions import Revision
     from mcpcore.state.call import Call
@@ -137,35 +140,44 @@ def resolve(
     pipeline, context = call.state.pipeline, call.context
     resolution = pipeline.begin(context, None if call.state.trace_hook is None else _trace_of(call, outbound))
     call.resolutions += bool(pipeline.resolvers)
+    if (auth := call.state.auth) is not None:
+        request = _context_of(call, outbound, resolution, attempt, challenge)
+        credentials = yield from auth.provider.headers(request, auth.environment)
+        resolution.authorize(credentials, shows_identity=auth.provider.shows_identity)
     for step, resolver in enumerate(pipeline.resolvers):
-        command = ResolveHeaders(
-            resolver,
-            RequestContext(
-                mcp_server_url=pipeline.endpoint.configured,
-                url=outbound.url,
-                http_method=outbound.http_method,
-                kind=outbound.kind,
-                rpc_method=outbound.rpc_method,
-                rpc_name=outbound.rpc_name,
-                request_id=outbound.request_id,
-                body=outbound.body,
-                attempt=attempt,
-                challenge=challenge,
-                headers=resolution.visible(),
-                protocol_version=outbound.revision.name if outbound.revision else None,
-                principal=context.principal,
-                request_headers=context.request_headers,
-                user=context.user,
-                input=context.input,
-            ),
-        )
+        request = _context_of(call, outbound, resolution, attempt, challenge)
         try:
-            headers = yield command
+            headers = yield ResolveHeaders(resolver, request)
         except Exception as exc:
             raise resolution.failure(step, f"raised {type(exc).__name__}; nothing was sent") from exc
         resolution.add(step, headers)
     call.settle(resolution)
     return resolution
+
+
+def _context_of(
+    call: Call, outbound: Outbound, resolution: Resolution, attempt: int, challenge: Challenge | None
+) -> RequestContext:
+    """What whoever adds headers is told of a request."""
+    context = call.context
+    return RequestContext(
+        mcp_server_url=call.state.endpoint.configured,
+        url=outbound.url,
+        http_method=outbound.http_method,
+        kind=outbound.kind,
+        rpc_method=outbound.rpc_method,
+        rpc_name=outbound.rpc_name,
+        request_id=outbound.request_id,
+        body=outbound.body,
+        attempt=attempt,
+        challenge=challenge,
+        headers=resolution.visible(),
+        protocol_version=outbound.revision.name if outbound.revision else None,
+        principal=context.principal,
+        request_headers=context.request_headers,
+        user=context.user,
+        input=context.input,
+    )
 
 
 def _trace_of(call: Call, outbound: Outbound) -> Mapping[str, str]:
@@ -182,6 +194,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
     :returns: the exchange, whatever its status; see :func:`refusal`.
     """
     attempt, challenge, redirects, unsent = 1, None, 0, 0
+    refused: list[Resolution] = []
     try:
         while True:
             if resolution is None:
@@ -211,21 +224,44 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
                 continue
             call.note_identity(sent)
             head = exchange.head
-            if head.status == 401 and attempt == 1 and sent.authorization_is_resolved:
-                attempt, challenge = 2, _first_challenge(head.challenges)
+            _tell_nonce(call, outbound, sent, head.dpop_nonce)
+            if head.status in _DENIED:
+                refused.append(sent)
+                if not (yield from _can_do_better(call, outbound, refused, head, attempt)):
+                    yield from _forget_answers(call)
+                    return exchange
+                attempt, challenge = (2, _first_challenge(head.challenges)) if head.status == 401 else (attempt, None)
             elif 300 <= head.status < 400:
                 redirects += 1
                 outbound = _follow(call, outbound, exchange, redirects)
             else:
-                if head.status in _DENIED:
-                    yield from _forget_answers(call)
                 return exchange
     except McpError as error:
         error.located(call.state.endpoint.name, outbound.name)
-        if attempt == 2:
+        if refused:
             # The server let the identity in no more, and nothing has shown since that it does again.
             yield from _forget_answers(call)
         raise
+
+
+def _can_do_better(call: Call, outbound: Outbound, refused: list[Resolution], head: Head, attempt: int) -> Flow[bool]:
+    """Whether whoever authorized a request that was refused will authorize it better, if it is made once more."""
+    sent, auth = refused[-1], call.state.auth
+    if sent.authorization_is_resolved:
+        return head.status == 401 and attempt == 1
+    if auth is None or sent.credentials is None:
+        return False
+    attempts = [resolution.credentials for resolution in refused if resolution.credentials is not None]
+    request = _context_of(call, outbound, sent, attempt, _first_challenge(head.challenges))
+    refusal = Refusal(head.status, head.challenges, head.dpop_nonce)
+    return (yield from auth.provider.refused(request, auth.environment, attempts, refusal))
+
+
+def _tell_nonce(call: Call, outbound: Outbound, sent: Resolution, nonce: str | None) -> None:
+    """Tell the client's ``auth`` what a server wants to see in its next proof."""
+    auth = call.state.auth
+    if nonce is not None and auth is not None:
+        auth.provider.told_nonce(_context_of(call, outbound, sent, 1, None), auth.environment, nonce)
 
 
 def _expected(call: Call, outbound: Outbound) -> Exchange:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::[0-9]*)?")
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+NOT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+"""What no URL contains: white space, control characters, and a backslash, which some take for a slash."""
 
 
-def _origin(parts: SplitResult) -> tuple[str, str, int] | None:
+def origin_of(parts: SplitResult) -> tuple[str, str, int] | None:
     """The origin of a URL that headers could be sent to, or None if there is none."""
     try:
         port = parts.port
@@ -40,7 +41,8 @@ def _origin(parts: SplitResult) -> tuple[str, str, int] | None:
     return parts.scheme, host[1].translate(_LOWER), port if port is not None else _DEFAULT_PORTS[parts.scheme]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this very machine."""
     try:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -70,7 +72,7 @@ class Endpoint:
 
         :raises ConfigurationError: if it is not an absolute http or https URL, or carries userinfo.
         """
-        if _NOT_IN_URL.search(url):
+        if NOT_IN_URL.search(url):
             raise ConfigurationError("the server's URL contains white space, control characters or a backslash")
         try:
             parts = urlsplit(url)
@@ -81,14 +83,14 @@ class Endpoint:
             raise ConfigurationError(
                 "the server's URL carries userinfo; give credentials as auth_token= or headers=", server=redact_url(url)
             )
-        origin = _origin(parts)
+        origin = origin_of(parts)
         if origin is None:
             # What is no URL may be a secret that went astray.
             raise ConfigurationError(
                 "the server's URL must be absolute and http or https, with a valid host and port",
                 server=redact_url(url) if parts.scheme and parts.netloc else "",
             )
-        is_private = origin[0] == "https" or _is_loopback(origin[1])
+        is_private = origin[0] == "https" or is_loopback(origin[1])
         return cls(url, parts._replace(fragment="").geturl(), redact_url(url), is_private, origin)
 
     @classmethod
@@ -98,11 +100,11 @@ class Endpoint:
 
     def resolve(self, base: str, reference: str) -> str | None:
         """The absolute URL that ``reference`` means at ``base``, or None if it leaves this endpoint's origin."""
-        if _NOT_IN_URL.search(reference):
+        if NOT_IN_URL.search(reference):
             return None
         try:
             target = urljoin(base, reference)
             parts = urlsplit(target)
         except ValueError:
             return None
-        return parts._replace(fragment="").geturl() if _origin(parts) == self.origin else None
+        return parts._replace(fragment="").geturl() if origin_of(parts) == self.origin else None

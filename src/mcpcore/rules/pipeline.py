@@ -3,7 +3,7 @@
 Each request starts from what its client was configured with and goes through every resolver in order; later steps win
 over earlier ones, names compare without case, and each name ends up on the wire once::
 
-    User-Agent  <  trace context  <  forwarded  <  static headers  <  auth_token  <  resolvers, in order
+    User-Agent  <  trace context  <  forwarded  <  static headers  <  auth_token or auth  <  resolvers, in order
 
 What the protocol owns (framing, content negotiation, ``Mcp-*``) is added by the core at the very end and can't be set
 by anyone else: not an override, an error.  A :class:`Resolution` is made for one request and used for no other.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mcpcore.context import CallContext, Resolver
+    from mcpcore.oauth.provider import Credentials
     from mcpcore.rules.endpoint import Endpoint
 
     Field = tuple[bytes, bytes]  # the name as given and the value, as they go on the wire
@@ -123,6 +124,7 @@ class HeaderPipeline:
         resolvers: Sequence[Resolver] = (),
         forward: Iterable[str] = (),
         allow_insecure_http: bool = False,
+        has_auth: bool = False,
     ) -> HeaderPipeline:
         """Check and freeze a client's configuration.
 
@@ -131,6 +133,8 @@ class HeaderPipeline:
         try:
             static = _static_fields(headers, auth_token)
             forwarded = _forwarded_names(forward)
+            if has_auth and (_AUTHORIZATION in static or _AUTHORIZATION in forwarded):
+                raise _Refused("auth excludes auth_token, and an Authorization header that is static or forwarded")
         except _Refused as refused:
             raise ConfigurationError(str(refused), server=endpoint.name) from None
         pipeline = cls(
@@ -169,15 +173,19 @@ class HeaderPipeline:
         """
         fields = {**self._forwarded(context), **self._static} if self.forward else self._static
         if trace:
-            fields = {**self._checked("trace context", trace), **fields}
+            fields = {**self.checked("trace context", trace), **fields}
         self.check_private(bool(fields))
         return Resolution(self, {"user-agent": self._user_agent, **fields})
 
     def _forwarded(self, context: CallContext) -> dict[str, Field]:
         present = {n: context.request_headers[n] for n in self.forward if n in context.request_headers}
-        return self._checked("forwarded headers", present)
+        return self.checked("forwarded headers", present)
 
-    def _checked(self, what: str, headers: Mapping[str, str]) -> dict[str, Field]:
+    def checked(self, what: str, headers: Mapping[str, str]) -> dict[str, Field]:
+        """Headers that no resolver set, by lower-cased name.
+
+        :raises LocalProtocolError: if one cannot be sent.
+        """
         try:
             return _check_fields(headers)
         except _Refused as refused:
@@ -189,15 +197,31 @@ class Resolution:
     """The header fields of one outbound request, on their way through the pipeline.
 
     :ivar authorization_is_resolved: whether a resolver set ``Authorization``, so that it can be asked for a better one.
+    :ivar credentials: what the client's ``auth`` gave, unless a resolver knew better; None if it was not asked.
     """
 
     _pipeline: HeaderPipeline = field(repr=False)
     _fields: dict[str, Field] = field(repr=False)
     authorization_is_resolved: bool = False
+    credentials: Credentials | None = None
+    _not_identity: frozenset[str] = _NOT_IDENTITY
 
     def visible(self) -> Mapping[str, str]:
         """What the next resolver may see: everything so far, by lower-cased name."""
         return MappingProxyType({name: value.decode("latin-1") for name, (_, value) in self._fields.items()})
+
+    def authorize(self, credentials: Credentials, *, shows_identity: bool) -> None:
+        """Lay what the client's ``auth`` gave over what is there.
+
+        :param shows_identity: whether it tells identities apart.
+        :raises LocalProtocolError: if it cannot be sent, or not to this server.
+        """
+        fields = self._pipeline.checked("auth", credentials.headers)
+        self._pipeline.check_private(bool(fields))
+        self._fields |= fields
+        self.credentials = credentials
+        if not shows_identity:
+            self._not_identity |= fields.keys()
 
     def add(self, step: int, headers: Mapping[str, str] | None) -> None:
         """Lay what resolver number ``step`` (from 0) returned over what is there.
@@ -215,8 +239,17 @@ class Resolution:
             # A mapping of the user's own making may raise anything, in words of its own.
             raise self.failure(step, f"its mapping raised {type(exc).__name__}; nothing was sent") from exc
         self._pipeline.check_private(bool(fields))
+        if _AUTHORIZATION in fields:
+            self._overrule()
+            self.authorization_is_resolved = True
         self._fields |= fields
-        self.authorization_is_resolved = self.authorization_is_resolved or _AUTHORIZATION in fields
+
+    def _overrule(self) -> None:
+        """Let a resolver's ``Authorization`` stand in place of what ``auth`` gave, with all that belonged to that."""
+        if self.credentials is not None:
+            for name in self.credentials.headers:
+                self._fields.pop(name.lower(), None)
+            self.credentials, self._not_identity = None, _NOT_IDENTITY
 
     def failure(self, step: int, what: str) -> HeaderResolverError:
         """The error for resolver number ``step``."""
@@ -230,9 +263,9 @@ class Resolution:
 
     def identity(self) -> bytes:
         """Everything here that can tell one identity from another, in a form that only equal headers share."""
-        return _identity(self._fields)
+        return _identity(self._fields, self._not_identity)
 
 
-def _identity(fields: Mapping[str, Field]) -> bytes:
-    names = sorted(fields.keys() - _NOT_IDENTITY)
+def _identity(fields: Mapping[str, Field], others: frozenset[str] = _NOT_IDENTITY) -> bytes:
+    names = sorted(fields.keys() - others)
     return framed(*(part for name in names for part in (name.encode("ascii"), fields[name][1])))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mcpcore.handlers import Handlers
     from mcpcore.limits import Limits
     from mcpcore.machines.channel import DuplexChannel
+    from mcpcore.oauth.provider import ClientAuth
     from mcpcore.rules.endpoint import Endpoint
     from mcpcore.rules.output_schemas import OutputValidator
     from mcpcore.rules.pipeline import HeaderPipeline
@@ -95,6 +96,7 @@ class ClientState:
     """What one client holds.
 
     :ivar output_validator: makes what checks structured results, or None if they are not checked.
+    :ivar auth: what authorizes requests, or None.
     :ivar trace_hook: says which trace a message belongs to, or None if that is not told.
     :ivar public: the public lists that identities share.
     :ivar log_level: from which level on calls without a principal want messages logged.
@@ -119,6 +121,7 @@ class ClientState:
     partitions: Partitions = field(repr=False)
     stream_places: Places = field(repr=False)
     output_validator: OutputValidator | None = field(default=None, repr=False)
+    auth: ClientAuth | None = field(default=None, repr=False)
     trace_hook: TraceHook | None = field(default=None, repr=False)
     verdict: Verdict | None = None
     over_channel: bool = False

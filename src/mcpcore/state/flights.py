@@ -86,6 +86,25 @@ def fly(
         runway.land(flight)
 
 
+def take_turns(runway: Runway, look: Callable[[], T | None], lead: Callable[[], Flow[P]]) -> Flow[T | P]:
+    """Get what ``look`` finds, else by ``lead``, which is never done by two at once.
+
+    For what must not be done twice at the same time, whether or not it succeeds: those who wait wait in turn, each as
+    long as it will.
+    """
+    while True:
+        if (found := look()) is not None:
+            return found
+        if runway.flight is None:
+            break
+        yield WaitFor(runway.flight)
+    flight = runway.flight = Signal()
+    try:
+        return (yield from lead())
+    finally:
+        runway.land(flight)
+
+
 def _landing_early(runway: Runway, work: Flow[T]) -> Flow[T]:
     """``work``, with the flight landed before it asks anybody but the server."""
     flight = runway.flight

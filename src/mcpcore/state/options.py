@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcpcore.errors import ConfigurationError
+from mcpcore.oauth.provider import AuthEnvironment, AuthProvider, ClientAuth
 from mcpcore.rules.revisions import HANDSHAKE, Era
 from mcpcore.state.client_state import Caching, Transport, Verdict
 from mcpcore.version import __version__
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from mcpcore.context import Resolver
     from mcpcore.extensions import Extension
+    from mcpcore.limits import Limits
+    from mcpcore.rules.pipeline import HeaderPipeline
     from mcpcore.rules.revisions import Revision
 
 OptionT = TypeVar("OptionT", bound=Enum)
@@ -64,6 +67,37 @@ def by_name(extensions: Iterable[Extension]) -> Mapping[str, Extension]:
     if not all(map(_EXTENSION.fullmatch, named)):
         raise ConfigurationError("an extension is named by a prefix and a name, as com.example/receipts is")
     return named
+
+
+def auth_of(
+    given: AuthProvider | None,
+    pipeline: HeaderPipeline,
+    limits: Limits,
+    wall_clock: Callable[[], float] | None,
+    entropy: Callable[[int], bytes] | None,
+) -> ClientAuth | None:
+    """What authorizes the client's requests, or None."""
+    if given is None:
+        return None
+    server, provider = pipeline.endpoint.name, cast("object", given)
+    if not isinstance(provider, AuthProvider):
+        raise ConfigurationError("auth is a provider, such as OAuth(...) or BearerAuth(...)", server=server)
+    if wall_clock is None:
+        raise ConfigurationError("auth needs a wall_clock, to know when a token's time is over", server=server)
+    environment = AuthEnvironment(
+        endpoint=pipeline.endpoint,
+        limits=limits,
+        wall_clock=wall_clock,
+        entropy=entropy or os.urandom,
+        has_resolvers=not pipeline.is_static,
+        user_agent=user_agent(),
+    )
+    return ClientAuth(provider, environment)
+
+
+def user_agent() -> str:
+    """What the client calls itself where HTTP asks for that."""
+    return f"mcpcore/{__version__}"
 
 
 def no_jitter() -> float:

@@ -44,6 +44,18 @@ class Response(Protocol):
 
 
 @runtime_checkable
+class LooksUp(Protocol):
+    """What an engine has besides, if it connects by itself: it can say where a request would go, and go only there.
+
+    Such an engine connects to ``request.addresses``, in their order, where a request has some.
+    """
+
+    async def look_up(self, host: str) -> Sequence[str]:
+        """The addresses of ``host``; none if it has none, or is for a proxy to look up."""
+        ...
+
+
+@runtime_checkable
 class Engine(Protocol):
     """Sends HTTP requests: the one thing that differs between HTTP libraries."""
 

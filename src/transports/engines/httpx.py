@@ -20,6 +20,7 @@ closes while a request is on its way, nobody can know whether the server has act
 from __future__ import annotations
 
 import functools
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def _parse_target(url: str) -> _Target:
     port = _PORTS[parsed.scheme] if parsed.port is None else parsed.port
     if not 0 < port <= 65535:
         raise LocalProtocolError("the URL names a port that does not exist")
-    return _Target(_address(parsed), (parsed.raw_scheme, parsed.raw_host, port), (b"Host", parsed.netloc))
+    return _Target(_address(parsed), (parsed.raw_scheme, parsed.raw_host, port, ()), (b"Host", parsed.netloc))
 
 
 def _parse_proxy(url: str | None) -> httpcore.Proxy | None:
@@ -218,7 +219,7 @@ class HttpxEngine:
         self._check_loop()
         target = self._targets(request.url)
         pool = self._pool_for(request)
-        connection = await pool.acquire(target.origin)
+        connection = await pool.acquire((*target.origin[:3], request.addresses) if request.addresses else target.origin)
         try:
             outgoing = _compose(request, target)
             answer = await connection.http.handle_async_request(outgoing)
@@ -232,6 +233,16 @@ class HttpxEngine:
             if (failure := _failure(exc, connection.wire)) is not None:
                 raise failure from None
             raise
+
+    async def look_up(self, host: str) -> Sequence[str]:
+        """The addresses of ``host``; none if it has none, or is for the proxy to look up."""
+        if self._proxy is not None:
+            return ()
+        try:
+            found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return ()  # The attempt to connect will say what is wrong with it.
+        return [str(address[0]) for *_, address in found]
 
     async def aclose(self) -> None:
         """Close the idle connections now, and those in use as their requests end; refuse further requests.
@@ -251,9 +262,9 @@ class HttpxEngine:
 
     def _connect(self, origin: Origin) -> _Connection:
         """A connection that will connect when it is used."""
-        scheme, host, port = origin
+        scheme, host, port, addresses = origin
         tls = (self._ssl_context or _default_ssl_context()) if scheme == b"https" else None
-        wire = Wire()
+        wire = Wire(addresses)
         # httpcore's pool serves as a factory: it knows how to go through a proxy.
         factory = httpcore.AsyncConnectionPool(ssl_context=tls, proxy=self._proxy, network_backend=wire)
         http = factory.create_connection(httpcore.Origin(scheme, host, port))

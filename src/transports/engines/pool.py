@@ -25,8 +25,8 @@ from mcpcore.errors import LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Origin = tuple[bytes, bytes, int]
-"""Scheme, host and port: what a connection leads to."""
+Origin = tuple[bytes, bytes, int, tuple[str, ...]]
+"""Scheme, host, port, and the addresses to connect to, or none for those of the host: what a connection leads to."""
 
 
 class PooledConnection(Protocol):

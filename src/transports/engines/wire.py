@@ -28,7 +28,7 @@ from mcpcore.errors import TransportError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
@@ -36,7 +36,8 @@ _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
     """One connection's network: httpcore asks it for a stream once, and it is that stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Sequence[str] = ()) -> None:
+        self._addresses = addresses
         self._stream: anyio.abc.ByteStream | None = None
         self._socket: socket.socket | None = None
         self._unsent: list[bytes] = []
@@ -62,6 +63,15 @@ class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> Wire:
         """Connect; the wire is the stream that httpcore asked for."""
+        *others, last = self._addresses or (host,)
+        for address in others:
+            try:
+                return await self._connect(address, port)
+            except TransportError:
+                continue  # What is wrong with the last one is as good a reason as any.
+        return await self._connect(last, port)
+
+    async def _connect(self, host: str, port: int) -> Wire:
         try:
             stream = await anyio.connect_tcp(host, port)
         except (OSError, UnicodeError) as exc:  # UnicodeError: the host is no name that can be looked up

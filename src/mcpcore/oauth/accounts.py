@@ -1,0 +1,61 @@
+"""What a provider remembers, by identity: its tokens, and the turn to renew them.
+
+An identity is a principal at one MCP server.  Nothing is shared between two of them: not a token, not a nonce, not a
+turn.  There are at most so many; the one used least recently goes first, and never one that is being worked on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mcpcore.oauth.dpop import Nonces
+from mcpcore.state.flights import Runway
+
+if TYPE_CHECKING:
+    from mcpcore.oauth.tokens import Token
+
+
+@define(eq=False)
+class Account:
+    """One identity at one MCP server.
+
+    :ivar token: its token, or None while it has none.
+    :ivar is_loaded: whether the store was asked for one.
+    :ivar turn: where its tokens are obtained and renewed, one flow at a time.
+    :ivar nonces: what servers told it for its proofs.
+    """
+
+    resource: str
+    principal: str | None = field(repr=False)
+    token: Token | None = None
+    is_loaded: bool = False
+    turn: Runway = field(factory=Runway)
+    nonces: Nonces = field(factory=Nonces)
+
+
+@define
+class Accounts:
+    """All of them."""
+
+    _known: OrderedDict[tuple[str, str | None], Account] = field(
+        factory=lambda: OrderedDict[tuple[str, "str | None"], Account](), repr=False
+    )
+
+    def of(self, resource: str, principal: str | None, at_most: int) -> Account:
+        """The account of ``principal`` at ``resource``, opened if need be."""
+        account = self._known.get((resource, principal))
+        if account is None:
+            account = self._known[resource, principal] = Account(resource, principal)
+            self._make_room(at_most)
+        self._known.move_to_end((resource, principal))
+        return account
+
+    def _make_room(self, at_most: int) -> None:
+        while len(self._known) > at_most:
+            idle = next((key for key, account in self._known.items() if account.turn.flight is None), None)
+            if idle is None or idle == next(reversed(self._known)):
+                return  # All others are being worked on.
+            del self._known[idle]

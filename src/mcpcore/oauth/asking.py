@@ -1,0 +1,209 @@
+"""Requests to others than the MCP server: its metadata, its authorization server, an identity provider.
+
+They go out like every request, as :class:`~mcpcore.commands.SendRequest`, but not through the header pipeline: none of
+the headers that were configured or resolved for the MCP server is in them.  What they carry is what this module is
+given, and what any client sends.
+
+Where they go is checked first (:mod:`mcpcore.rules.addresses`).  A body is read up to a bound, and a redirect is
+followed only by a GET, and only within the origin: whoever can redirect could answer for somebody else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urljoin
+
+from attrs import evolve, field, frozen
+
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.shapes import as_object, as_text
+from mcpcore.commands import EndResponse, LookUp, ReceiveData, SendRequest
+from mcpcore.context import RequestKind
+from mcpcore.errors import McpError, NotSentError, OAuthError, OAuthResponseError, RemoteProtocolError
+from mcpcore.machines.exchange import read_head
+from mcpcore.redaction import HIDDEN, redact_url
+from mcpcore.rules.addresses import Reach, Target, check_reach, reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mcpcore.commands import Flow
+    from mcpcore.oauth.provider import AuthEnvironment
+
+_REDIRECTS = frozenset({301, 302, 307, 308})
+_LONGEST_DESCRIPTION = 300
+
+
+@frozen
+class Question:
+    """One request to be made.
+
+    :ivar what: what is asked for, for errors.
+    :ivar headers: what it carries beside what every request does.
+    :ivar secrets: what no error may repeat, whatever the answer says.
+    """
+
+    kind: RequestKind
+    what: str
+    url: str = field(repr=redact_url)
+    http_method: str = "GET"
+    headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    body: bytes = field(default=b"", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    principal: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Reply:
+    """What was answered.
+
+    :ivar document: the JSON object in its body, or None if that is none.
+    :ivar dpop_nonce: its ``DPoP-Nonce``, or None.
+    :ivar location: where it redirects to, or None.
+    """
+
+    status: int
+    document: dict[str, Any] | None = field(repr=False)
+    dpop_nonce: str | None = field(default=None, repr=False)
+    location: str | None = field(default=None, repr=False)
+
+
+def form(
+    url: str,
+    what: str,
+    parameters: Mapping[str, str],
+    headers: Mapping[str, str],
+    kind: RequestKind,
+    principal: str | None,
+    secrets: tuple[str, ...],
+) -> Question:
+    """A POST of a form, as token endpoints take it (RFC 6749, section 4.1.3)."""
+    return Question(
+        kind=kind,
+        what=what,
+        url=url,
+        http_method="POST",
+        headers={"Content-Type": "application/x-www-form-urlencoded", **headers},
+        body=urlencode(parameters).encode("ascii"),
+        secrets=secrets,
+        principal=principal,
+    )
+
+
+def ask(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
+    """Make a request and read its answer.
+
+    :raises OAuthError: if its URL is none that may be asked.
+    :raises LimitExceeded: if the answer is too long.
+    :raises TransportError: if the network failed.
+    """
+    try:
+        target = Target.parse(question.url, question.what)
+        addresses = yield from _admit(environment, target, question.what)
+        for may_try_again in (True, False):
+            try:
+                return (yield from _exchange(environment, target, question, addresses))
+            except NotSentError:
+                if not may_try_again:
+                    raise
+        raise AssertionError  # The second failure was raised.
+    except McpError as error:
+        raise error.located(redact_url(question.url), question.what) from error.__cause__
+
+
+def fetch(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
+    """GET a document, following redirects within its origin."""
+    origin = Target.parse(question.url, question.what).origin
+    for _ in range(environment.limits.redirects + 1):
+        reply = yield from ask(environment, question)
+        if reply.status not in _REDIRECTS or reply.location is None:
+            return reply
+        target = Target.parse(urljoin(question.url, reply.location), question.what)
+        if target.origin != origin:
+            raise OAuthError(f"{question.what} redirects to another origin, which is not followed").located(
+                redact_url(question.url), question.what
+            )
+        question = evolve(question, url=target.url)
+    raise environment.limits.exceeded("redirects", f"{question.what}: too many redirects")
+
+
+def _admit(environment: AuthEnvironment, target: Target, what: str) -> Flow[tuple[str, ...]]:
+    """See that a target may be asked; the addresses to ask it at, or none for whatever its host means."""
+    if target.origin == environment.endpoint.origin or target.origin in environment.trusted:
+        return ()
+    addresses: tuple[str, ...] = ()
+    found = {target.reach} if target.reach is not None else set[Reach]()
+    if target.reach is None:
+        addresses = tuple((yield LookUp(target.host)))
+        found = set(map(reach_of, addresses))
+    if found - {Reach.PUBLIC}:
+        check_reach(found, (yield from _reach_of_server(environment)), what)
+    return addresses
+
+
+def _reach_of_server(environment: AuthEnvironment) -> Flow[set[Reach]]:
+    """How near the MCP server is."""
+    server = Target.parse(f"https://{environment.endpoint.origin[1]}/", "the MCP server")
+    if server.reach is not None:
+        return {server.reach}
+    return set(map(reach_of, (yield LookUp(server.host))))
+
+
+def _exchange(
+    environment: AuthEnvironment, target: Target, question: Question, addresses: tuple[str, ...]
+) -> Flow[Reply]:
+    headers = {"User-Agent": environment.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+    status, fields = yield SendRequest(
+        question.http_method,
+        target.url,
+        tuple(
+            (name.encode("ascii"), value.encode("latin-1")) for name, value in {**headers, **question.headers}.items()
+        ),
+        question.body,
+        question.kind,
+        principal=question.principal,
+        addresses=addresses,
+    )
+    head = read_head(status, fields, environment.limits)
+    body = yield from _read_body(environment, question)
+    return Reply(status, _parse(environment, body), head.dpop_nonce, head.location)
+
+
+def _read_body(environment: AuthEnvironment, question: Question) -> Flow[bytes]:
+    limits, pieces, size = environment.limits, list[bytes](), 0
+    while (data := (yield ReceiveData())) is not None:
+        size += len(data)
+        if size > limits.oauth_bytes:
+            yield EndResponse(drain=False)
+            raise limits.exceeded("oauth_bytes", f"{question.what} is too long")
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+def _parse(environment: AuthEnvironment, body: bytes) -> dict[str, Any] | None:
+    try:
+        return as_object(jsonrpc.parse(body, environment.limits))
+    except RemoteProtocolError:
+        return None
+
+
+def refusal(question: Question, reply: Reply) -> OAuthResponseError:
+    """The error for an answer that refuses (RFC 6749, section 5.2)."""
+    told = reply.document or {}
+    code = _shown(as_text(told.get("error")), question.secrets)
+    description = _shown(as_text(told.get("error_description")), question.secrets)
+    return refused(question.what, code, description, reply.status).located(redact_url(question.url), question.what)
+
+
+def refused(what: str, code: str, description: str, status: int | None = None) -> OAuthResponseError:
+    """The error for a refusal, in words."""
+    reason = ": ".join(part for part in (code, description) if part) or f"status {status}"
+    return OAuthResponseError(f"{what} was refused: {reason}", error=code, description=description, status=status)
+
+
+def _shown(text: str | None, secrets: Iterable[str]) -> str:
+    """What a server says, as far as it may be shown."""
+    text = text or ""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, HIDDEN)
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_DESCRIPTION])

@@ -1,0 +1,142 @@
+"""Discovery: from a refusal to the authorization server that can help.
+
+Two documents, one after the other.  The MCP server's own is where its challenge says, else at the well-known place for
+its path, else at that for its origin.  It names authorization servers by their issuers; the metadata of one is at two
+or three well-known places, made of its issuer, and counts only if it says that very issuer itself.
+
+A server that has no document of its own is one of revision 2025-03-26: it is its own authorization server, and if that
+has no metadata either, its endpoints have their usual names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from mcpcore.context import RequestKind
+from mcpcore.errors import OAuthError
+from mcpcore.oauth.asking import Question, fetch, refusal
+from mcpcore.oauth.metadata import AuthorizationServer, ProtectedResource, resource_of
+from mcpcore.redaction import redact_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mcpcore.codecs.challenges import Challenge
+    from mcpcore.commands import Flow
+    from mcpcore.oauth.asking import Reply
+    from mcpcore.oauth.provider import AuthEnvironment
+
+_OF_RESOURCE = "protected resource metadata"
+_OF_SERVER = "authorization server metadata"
+_RESOURCE, _OAUTH, _OPENID = "oauth-protected-resource", "oauth-authorization-server", "openid-configuration"
+
+
+@frozen
+class Whereabouts:
+    """What an MCP server says about who can help: its own metadata.
+
+    :ivar resource: the resource that tokens are to be asked for.
+    :ivar issuers: the authorization servers that it trusts; none for a server of 2025-03-26.
+    :ivar scopes: the scopes for its basic use; None if it does not say.
+    """
+
+    resource: str
+    issuers: tuple[str, ...] = ()
+    scopes: tuple[str, ...] | None = None
+
+
+def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge]) -> Flow[Whereabouts]:
+    """Find the MCP server's metadata (2026-07-28, "Authorization Server Discovery", Protected Resource Metadata).
+
+    :raises OAuthError: if it has some that cannot be used.
+    """
+    named = parameter(challenges, "resource_metadata")
+    for url in (named,) if named is not None else _places_of_resource(environment):
+        question = Question(RequestKind.METADATA, _OF_RESOURCE, url)
+        reply = yield from fetch(environment, question)
+        if _is_document(reply):
+            try:
+                found = ProtectedResource.read(reply.document or {}, environment.endpoint)
+            except OAuthError as error:
+                raise error.located(redact_url(url), _OF_RESOURCE) from None
+            return Whereabouts(found.resource, found.authorization_servers, found.scopes_supported)
+        if named is not None or reply.status >= 500:
+            raise refusal(question, reply)
+    return Whereabouts(resource_of(environment.endpoint))
+
+
+def _places_of_resource(environment: AuthEnvironment) -> Iterator[str]:
+    base, path = _base(environment), urlsplit(environment.endpoint.url).path.rstrip("/")
+    if path:
+        yield f"{base}/.well-known/{_RESOURCE}{path}"
+    yield f"{base}/.well-known/{_RESOURCE}"
+
+
+def find_server(environment: AuthEnvironment, issuer: str) -> Flow[AuthorizationServer]:
+    """Find an authorization server's metadata (2026-07-28, "Authorization Server Discovery", Metadata Discovery).
+
+    :raises OAuthError: if there is none at any of its places, or somebody else's.
+    """
+    found = yield from _find(environment, list(_places_of_server(issuer)), (issuer,))
+    if found is None:
+        message = f"the authorization server {redact_url(issuer)} has no metadata at any well-known place"
+        raise OAuthError(message).located(redact_url(issuer), _OF_SERVER)
+    return found
+
+
+def find_old_server(environment: AuthEnvironment) -> Flow[AuthorizationServer]:
+    """The authorization server that an MCP server of the first days is itself (2025-03-26, "Authorization")."""
+    base = _base(environment)
+    # The base was made here, so nobody has said whether its issuer ends in a slash.
+    found = yield from _find(environment, [f"{base}/.well-known/{_OAUTH}"], (base, f"{base}/"))
+    return found or AuthorizationServer.by_default(base)
+
+
+def _find(
+    environment: AuthEnvironment, places: list[str], issuers: tuple[str, ...]
+) -> Flow[AuthorizationServer | None]:
+    for url in places:
+        question = Question(RequestKind.METADATA, _OF_SERVER, url)
+        reply = yield from fetch(environment, question)
+        if _is_document(reply):
+            try:
+                return AuthorizationServer.read(reply.document or {}, issuers)
+            except OAuthError as error:
+                raise error.located(redact_url(url), _OF_SERVER) from None
+        if reply.status >= 500:
+            raise refusal(question, reply)
+    return None
+
+
+def _places_of_server(issuer: str) -> Iterator[str]:
+    """Where the metadata of an issuer may be, in the order in which to look."""
+    try:
+        parts = urlsplit(issuer)
+    except ValueError:
+        raise OAuthError("the issuer of the authorization server is not a URL") from None
+    if parts.query or parts.fragment:
+        raise OAuthError("the issuer of the authorization server has a query or a fragment, which no issuer has")
+    base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    yield f"{base}/.well-known/{_OAUTH}{path}"
+    yield f"{base}/.well-known/{_OPENID}{path}"
+    if path:
+        yield f"{base}{path}/.well-known/{_OPENID}"
+
+
+def _base(environment: AuthEnvironment) -> str:
+    """The MCP server's origin, as a URL without a path."""
+    parts = urlsplit(environment.endpoint.url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_document(reply: Reply) -> bool:
+    return reply.status == 200 and reply.document is not None
+
+
+def parameter(challenges: Iterable[Challenge], name: str) -> str | None:
+    """A parameter of the challenges that speak of tokens, from the first that has it."""
+    tokens = (c for c in challenges if c.scheme.lower() in ("bearer", "dpop"))
+    return next((c.parameters[name] for c in tokens if name in c.parameters), None)

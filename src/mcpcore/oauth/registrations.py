@@ -1,0 +1,97 @@
+"""What this client is registered as, by authorization server: found, or registered, once for all identities.
+
+A registration says who the *client* is.  It is about no principal, so all of them may use it; it belongs to the issuer
+that it was agreed with, and is shown to nobody else (2026-07-28, "Client Registration", Authorization Server Binding).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mcpcore.errors import OAuthError
+from mcpcore.oauth.clients import RegisteredClient, register
+from mcpcore.redaction import redact_url
+from mcpcore.state.flights import Runway, take_turns
+
+if TYPE_CHECKING:
+    from mcpcore.commands import Flow
+    from mcpcore.errors import OAuthResponseError
+    from mcpcore.oauth.clients import ClientMetadata
+    from mcpcore.oauth.keeping import Keeping
+    from mcpcore.oauth.metadata import AuthorizationServer
+    from mcpcore.oauth.provider import AuthEnvironment
+
+
+@define(eq=False)
+class Registrations:
+    """What this client is, at each authorization server.
+
+    :ivar by_hand: what it was registered as by hand, or None.
+    :ivar document_url: where a document describes it, or None.
+    :ivar is_needed: whether the grant needs a client at all.
+    """
+
+    _keeping: Keeping = field(repr=False)
+    _metadata: ClientMetadata
+    by_hand: RegisteredClient | None
+    document_url: str | None
+    is_needed: bool
+    _by_hand_at: str | None = field(default=None, init=False)
+    _known: dict[str, RegisteredClient] = field(factory=dict[str, RegisteredClient], init=False, repr=False)
+    _turns: dict[str, Runway] = field(factory=dict[str, Runway], init=False, repr=False)
+
+    def find(self, environment: AuthEnvironment, server: AuthorizationServer) -> Flow[RegisteredClient | None]:
+        """Who this client is at ``server``; None if it is nobody, and need not be.
+
+        :raises OAuthError: if it cannot be anybody there.
+        """
+        if self.by_hand is not None:
+            return self._check_issuer(self.by_hand, server.issuer)
+        if not self.is_needed:
+            return None
+        if self.document_url is not None and server.takes_metadata_documents:
+            return RegisteredClient(self.document_url, auth_method="none")
+        turn = self._turns.setdefault(server.issuer, Runway())
+        try:
+            return (
+                yield from take_turns(
+                    turn,
+                    look=lambda: self._known.get(server.issuer),
+                    lead=lambda: self._register(environment, server),
+                )
+            )
+        finally:
+            if turn.flight is None:
+                self._turns.pop(server.issuer, None)
+
+    def heed(self, error: OAuthResponseError, server: AuthorizationServer) -> Flow[None]:
+        """Forget a registration that the authorization server no longer knows (RFC 6749, section 5.2)."""
+        if error.error == "invalid_client" and self._known.pop(server.issuer, None) is not None:
+            yield from self._keeping.forget_client(server.issuer, self._metadata.redirect_uri)
+
+    def _check_issuer(self, client: RegisteredClient, issuer: str) -> RegisteredClient:
+        self._by_hand_at = client.issuer or self._by_hand_at or issuer
+        if self._by_hand_at != issuer:
+            raise OAuthError(
+                f"this client was registered at {redact_url(self._by_hand_at)}, and the MCP server trusts "
+                f"{redact_url(issuer)}, where it was not; register it there, and say so by client="
+            )
+        return client
+
+    def _register(self, environment: AuthEnvironment, server: AuthorizationServer) -> Flow[RegisteredClient]:
+        redirect_uri = self._metadata.redirect_uri
+        client = yield from self._keeping.load_client(server.issuer, redirect_uri, environment.limits)
+        if client is None:
+            if server.registration_endpoint is None:
+                raise OAuthError(
+                    f"this client cannot register at {redact_url(server.issuer)} by itself; register it there by hand, "
+                    "and give client="
+                )
+            client = yield from register(environment, server, self._metadata)
+            yield from self._keeping.keep_client(client, redirect_uri)
+        self._known[server.issuer] = client
+        if len(self._known) > environment.limits.authorization_servers:
+            del self._known[next(iter(self._known))]
+        return client

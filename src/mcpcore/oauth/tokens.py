@@ -1,0 +1,142 @@
+"""What an authorization server gives: a token, what it is good for, and how long.
+
+A token belongs to one issuer, one resource and one principal, and is told by that triple wherever it is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import asdict, field, frozen
+
+from mcpcore.codecs import jsonrpc
+from mcpcore.codecs.header_fields import encode_value
+from mcpcore.codecs.shapes import as_number, as_object, as_text, as_texts
+from mcpcore.errors import LimitExceeded, OAuthError, RemoteProtocolError
+from mcpcore.oauth.scopes import split
+
+if TYPE_CHECKING:
+    from mcpcore.limits import Limits
+
+TokenType = Literal["Bearer", "DPoP"]
+
+
+@frozen(kw_only=True)
+class Token:
+    """An access token, and what renews it.
+
+    :ivar requested: the scopes that were asked for, by all that led to it.
+    :ivar granted: those that it has, as far as anybody said.
+    :ivar renew_at: when to use it no more, in seconds since 1970; None if nobody said how long it is good for.
+    :ivar thumbprint: of the key that it is bound to, or None.
+    :ivar is_renewed: whether it came from another one, and not from a new authorization.
+    """
+
+    access_token: str = field(repr=False)
+    token_type: TokenType
+    issuer: str
+    resource: str
+    requested: tuple[str, ...] = ()
+    granted: tuple[str, ...] = ()
+    refresh_token: str | None = field(default=None, repr=False)
+    renew_at: float | None = None
+    thumbprint: str | None = None
+    is_renewed: bool = False
+
+    def is_stale(self, now: float) -> bool:
+        """Whether it is to be used no more."""
+        return self.renew_at is not None and now >= self.renew_at
+
+    def dump(self) -> str:
+        """The token as text, for a store."""
+        return jsonrpc.dump(asdict(self)).decode()
+
+    @classmethod
+    def load(cls, text: str, limits: Limits) -> Token | None:
+        """Read what :meth:`dump` wrote; None for anything else."""
+        try:
+            raw = as_object(jsonrpc.parse(text.encode(), limits)) or {}
+        except (RemoteProtocolError, LimitExceeded, UnicodeEncodeError):
+            return None
+        access_token, issuer, resource = (as_text(raw.get(key)) for key in ("access_token", "issuer", "resource"))
+        kind = _KINDS.get((as_text(raw.get("token_type")) or "").lower())
+        if access_token is None or issuer is None or resource is None or kind is None:
+            return None
+        return cls(
+            access_token=access_token,
+            token_type=kind,
+            issuer=issuer,
+            resource=resource,
+            requested=tuple(as_texts(raw.get("requested"))),
+            granted=tuple(as_texts(raw.get("granted"))),
+            refresh_token=as_text(raw.get("refresh_token")),
+            renew_at=as_number(raw.get("renew_at")),
+            thumbprint=as_text(raw.get("thumbprint")),
+            is_renewed=True,  # Whatever it was: it does not come from an authorization that was asked for just now.
+        )
+
+
+_KINDS: dict[str, TokenType] = {"bearer": "Bearer", "dpop": "DPoP"}
+
+
+@frozen(kw_only=True)
+class Asked:
+    """What a token response answers.
+
+    :ivar now: when, in seconds since 1970.
+    :ivar thumbprint: of the key that the token is to be bound to, or None for a bearer token.
+    :ivar renews: the token that the new one comes from, or None.
+    """
+
+    issuer: str
+    resource: str
+    scopes: tuple[str, ...]
+    now: float
+    thumbprint: str | None = None
+    renews: Token | None = None
+
+
+def read_token(document: dict[str, Any], asked: Asked, limits: Limits) -> Token:
+    """Read a token response (RFC 6749, section 5.1; RFC 9449, section 5).
+
+    :raises OAuthError: if it holds no token that can be used.
+    """
+    access_token = as_text(document.get("access_token"))
+    if not access_token or not _fits_header(access_token):
+        raise OAuthError("the authorization server answered without an access token that can be sent")
+    kind = _KINDS.get((as_text(document.get("token_type")) or "").lower())
+    if kind is None:
+        raise OAuthError("the authorization server gave a token of a type that this client does not know")
+    if (kind == "DPoP") != (asked.thumbprint is not None):
+        # A bearer token in place of a bound one could be used by whoever steals it (RFC 9449, section 5).
+        wanted = "DPoP" if asked.thumbprint is not None else "Bearer"
+        raise OAuthError(f"the authorization server gave a {kind} token where a {wanted} token was asked for")
+    before, scope = asked.renews, as_text(document.get("scope"))
+    return Token(
+        access_token=access_token,
+        token_type=kind,
+        issuer=asked.issuer,
+        resource=asked.resource,
+        requested=asked.scopes,
+        granted=split(scope) if scope is not None else before.granted if before is not None else asked.scopes,
+        refresh_token=as_text(document.get("refresh_token")) or (before.refresh_token if before is not None else None),
+        renew_at=_renew_at(document.get("expires_in"), asked.now, limits.token_margin),
+        thumbprint=asked.thumbprint,
+        is_renewed=before is not None,
+    )
+
+
+def _renew_at(expires_in: object, now: float, margin: float) -> float | None:
+    """When to use a token no more: a little before it expires, because a request takes its time."""
+    text = as_text(expires_in)
+    seconds = float(text) if text is not None and text.isdecimal() and len(text) < 16 else as_number(expires_in)
+    if seconds is None or not seconds >= 0:
+        return None
+    return now + seconds - min(margin, seconds / 2)
+
+
+def _fits_header(token: str) -> bool:
+    try:
+        return encode_value(token).isascii() and " " not in token and "\t" not in token
+    except ValueError:
+        return False
