@@ -12,20 +12,20 @@ from __future__ import annotations
 
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from attrs import evolve, field, frozen
 
 from mcpcore.codecs.shapes import as_text
 from mcpcore.commands import CallHandler
-from mcpcore.errors import ConfigurationError, OAuthError
+from mcpcore.errors import ConfigurationError, McpError, OAuthError
 from mcpcore.oauth.asking import refused
 from mcpcore.oauth.clients import RegisteredClient
 from mcpcore.oauth.dpop import base64url
 from mcpcore.oauth.interaction import AssertionRequest, AuthorizationRequest
 from mcpcore.oauth.metadata import AuthorizationServer
-from mcpcore.oauth.scopes import with_refresh
+from mcpcore.oauth.scopes import OFFLINE_ACCESS, with_refresh
 from mcpcore.oauth.token_requests import exchange_token, request_token
 from mcpcore.redaction import redact_url
 from mcpcore.rules.addresses import Target
@@ -118,7 +118,7 @@ class AuthorizationCode:
         petition = evolve(petition, scopes=with_refresh(petition.scopes, server.scopes_supported))
         verifier, state = (base64url(petition.environment.entropy(32)) for _ in range(2))
         request = self._request(petition, client.client_id, verifier, state)
-        answer = yield CallHandler(self.handler, (request,))
+        answer = yield from _ask_user(self.handler, request, "authorization handler")
         code = _read_response(answer, state, server)
         parameters = {"code": code, "code_verifier": verifier, "redirect_uri": self.redirect_uri}
         return (yield from request_token(petition, "authorization_code", parameters))
@@ -135,6 +135,8 @@ class AuthorizationCode:
         }
         if petition.scopes:
             parameters["scope"] = " ".join(petition.scopes)
+        if OFFLINE_ACCESS in petition.scopes:
+            parameters["prompt"] = "consent"  # Without it the scope is to be ignored (OpenID Connect Core, section 11).
         if petition.dpop is not None:
             parameters["dpop_jkt"] = petition.dpop.thumbprint
         return AuthorizationRequest(
@@ -328,6 +330,21 @@ class EnterpriseManaged:
         return AuthorizationServer(issuer=issuer, token_endpoint=self.token_endpoint)
 
 
+def _ask_user(
+    handler: AuthorizationHandler | AssertionHandler, request: AuthorizationRequest | AssertionRequest, what: str
+) -> Flow[Any]:
+    """What the user's handler says.
+
+    :raises OAuthError: if it raises anything but an error of this library's.
+    """
+    try:
+        return (yield CallHandler(handler, (request,)))
+    except McpError:
+        raise
+    except Exception as error:
+        raise OAuthError(f"the {what} raised {type(error).__name__}") from error
+
+
 def _ask_for_assertion(handler: AssertionHandler, petition: Petition) -> Flow[str]:
     request = AssertionRequest(
         audience=petition.server.issuer,
@@ -335,7 +352,7 @@ def _ask_for_assertion(handler: AssertionHandler, petition: Petition) -> Flow[st
         scopes=petition.scopes,
         principal=petition.principal,
     )
-    assertion = as_text((yield CallHandler(handler, (request,))))
+    assertion = as_text((yield from _ask_user(handler, request, "assertion handler")))
     if not assertion:
         raise OAuthError("the assertion handler returned no assertion, which is a string that is not empty")
     return assertion

@@ -39,7 +39,9 @@ class AuthorizationRequest:
 AuthorizationHandler: TypeAlias = Callable[[AuthorizationRequest], "str | Awaitable[str]"]
 """Sends a person's browser to ``request.url``, and returns the URL that it was sent back to, with its query.
 
-What that says is checked here; a handler that only matches ``state`` has done its part.  What it raises ends the call.
+What that says is checked here; a handler that only matches ``state`` has done its part.  What it raises ends the call,
+as an :class:`~mcpcore.errors.OAuthError` whose ``__cause__`` it is; where nobody can be asked, raise
+:class:`~mcpcore.errors.LoginRequiredError`.
 """
 
 
@@ -60,4 +62,5 @@ class AssertionRequest:
 
 
 AssertionHandler: TypeAlias = Callable[[AssertionRequest], "str | Awaitable[str]"]
-"""Returns the assertion: a JSON Web Token, or what else the server takes.  What it raises ends the call."""
+"""Returns the assertion: a JSON Web Token, or what else the server takes.  What it raises ends the call, in the same way.
+"""
