@@ -62,5 +62,5 @@ class AssertionRequest:
 
 
 AssertionHandler: TypeAlias = Callable[[AssertionRequest], "str | Awaitable[str]"]
-"""Returns the assertion: a JSON Web Token, or what else the server takes.  What it raises ends the call, in the same way.
+"""Returns the assertion: a JSON Web Token, or what else the server takes.  It may raise in the same way.
 """
