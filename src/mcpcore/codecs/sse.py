@@ -4,11 +4,14 @@ The grammar is that of the WHATWG HTML standard, section "Interpreting an event 
 bytes, because a line ends at CR, LF or CRLF and at nothing else: decoding first would invite the line
 separators of Unicode.
 
-The strategy is to cut twice.  Bytes that were received wait in a buffer, and leave it a *window* at a time.
-A window is cut into lines in one step; a line that it leaves unfinished waits for the next window.  Lines are
-then taken one by one, each a field of the event being built, or the blank line that completes it.  So every
-byte is copied a fixed number of times, whatever the sizes of chunks, lines and events.  A window is bounded
-because a line that has been cut takes far more memory than the two bytes that it may come from.
+The strategy is to cut, and to cut large where that will do.  All line ends become LF as bytes come in.  They
+wait in a buffer, and leave it a *window* at a time, which ends with a blank line if it has any.  Such a window
+is cut into *blocks*, each of which a blank line has followed.  Nearly every block is a type or none, and one
+line of data: that is an event as it stands.  Any other is cut into lines, as is a window without a blank line;
+a line that this leaves unfinished waits for the next window.  Lines are then taken one by one, each a field of
+the event being built, or the blank line that completes it.  So every byte is copied a fixed number of times,
+whatever the sizes of chunks, lines and events.  A window is bounded because a line that has been cut takes far
+more memory than the two bytes that it may come from.
 
 Where a chunk ends never matters.  A line has ended at a CR, without waiting for an LF that may follow: the LF
 is swallowed when it comes.  Limits are checked when a line's turn has come, so that an error is met after the
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WINDOW = 64 * 1024
-_MESSAGE = (b"", b"message")  # most events are of this type, whether they say so or not
+_MESSAGE = "message"
+_USUAL_HEADS = (b"", b"event: message")
 _RETRY_DIGITS = 9  # of milliseconds: more than eleven days is no advice, and no number to parse
 
 
@@ -72,15 +76,18 @@ class SSEParser:
     _unread: bytearray = field(factory=bytearray, init=False)
     _at_start: bool = field(default=True, init=False)
     _after_cr: bool = field(default=False, init=False)
+    _blocks: Iterator[bytes] = field(factory=lambda: iter(()), init=False)
     _lines: Iterator[bytes] = field(factory=lambda: iter(()), init=False)
     _unfinished: bytearray = field(factory=bytearray, init=False)
     # The event being built.  Its data is a bytearray from its second line on, and None before its first.
     _type: bytes = field(default=b"", init=False)
     _data: bytes | bytearray | None = field(default=None, init=False)
     _id: str | None = field(init=False)
+    _usual_bytes: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._id = self._last_event_id
+        self._usual_bytes = min(self._limits.sse_line_bytes, self._limits.message_bytes)
 
     @property
     def last_event_id(self) -> str | None:
@@ -94,53 +101,69 @@ class SSEParser:
 
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes of the stream.  Then call :meth:`next_event` until it returns None."""
-        self._unread += data
+        if data:
+            lines = data.removeprefix(b"\n") if self._after_cr else data
+            self._after_cr = data.endswith(b"\r")
+            self._unread += lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def next_event(self) -> ServerSentEvent | None:
         """The next complete event, or None if it takes more data.
 
         :raises LimitExceeded: as :meth:`events` does.
         """
-        return next(self.events(), None)
+        for event, data in self.events():
+            return ServerSentEvent(event, data, self._id, self._retry)
+        return None
 
-    def events(self) -> Iterator[ServerSentEvent]:
-        """The events that are complete.  Each is read when it is asked for; whoever stops early can go on later.
+    def events(self) -> Iterator[tuple[str, bytes]]:
+        """The type and the data of each event that is complete.
+
+        It is read when it is asked for: whoever stops early can go on later.
 
         :raises LimitExceeded: if a line, or the data of an event, is longer than the limits allow.  The
             stream can be read no further: close it.
         """
-        line_limit = self._limits.sse_line_bytes
         while True:
-            # Long streams spend their time here, so the two lines of nearly every event are not calls of their own.
-            for line in self._lines:
-                if not line:
-                    if (event := self._dispatch()) is not None:
-                        yield event
-                    continue
-                if len(line) > line_limit:
-                    raise self._line_too_long()
-                name, _, value = line.partition(b":")
-                value = value.removeprefix(b" ")
-                if name == b"data":
-                    self._append_data(value)
-                elif name == b"event":
-                    self._type = value
-                else:
-                    self._interpret(name, value)
-            if len(self._unfinished) > line_limit:
+            yield from self._read_lines()
+            if len(self._unfinished) > self._limits.sse_line_bytes:
                 raise self._line_too_long()
-            if not (window := self._next_window()):
-                return
-            self._lines = self._cut(window)
+            # None of what is usual changes this: what is not, is read to its blank line.
+            longest = self._usual_bytes if self._is_between_events() else -1
+            for block in self._blocks:
+                head, _, line = block.rpartition(b"\n")
+                if len(block) <= longest and head in _USUAL_HEADS and line[:6] == b"data: ":
+                    yield _MESSAGE, line[6:]
+                else:
+                    self._lines = iter((*block.split(b"\n"), b""))
+                    break
+            else:
+                if not (window := self._next_window()):
+                    return
+                self._cut(window)
+
+    def _is_between_events(self) -> bool:
+        return self._data is None and not self._type and self._id == self._last_event_id
+
+    def _read_lines(self) -> Iterator[tuple[str, bytes]]:
+        for line in self._lines:
+            if not line:
+                if (event := self._dispatch()) is not None:
+                    yield event
+            elif len(line) > self._limits.sse_line_bytes:
+                raise self._line_too_long()
+            else:
+                self._interpret(line)
 
     def _next_window(self) -> bytes:
-        """What is to be cut next, or nothing if it takes more data."""
+        """What is to be cut next, or nothing if it takes more data.  It ends with a blank line if it has any."""
         if self._at_start:
             self._skip_byte_order_mark()
             if self._at_start:
                 return b""
-        window = bytes(self._unread[:_WINDOW])
-        del self._unread[:_WINDOW]
+        blank = self._unread.rfind(b"\n\n", 0, _WINDOW)
+        size = _WINDOW if blank < 0 else blank + 2
+        window = bytes(self._unread[:size])
+        del self._unread[:size]
         return window
 
     def _skip_byte_order_mark(self) -> None:
@@ -152,23 +175,28 @@ class SSEParser:
             return
         self._at_start = False
 
-    def _cut(self, window: bytes) -> Iterator[bytes]:
-        """The lines that ``window`` completes.  What it leaves unfinished is kept for the next."""
-        if self._after_cr and window[:1] == b"\n":
-            window = window[1:]
-        lines = window.splitlines()  # of bytes, this cuts at CR, LF and CRLF alone
-        end = window[-1:]
-        self._after_cr = end == b"\r"
-        rest = lines.pop() if end not in b"\r\n" else b""
-        if self._unfinished and lines:
-            lines[0] = bytes(self._unfinished + lines[0])
+    def _cut(self, window: bytes) -> None:
+        """Cut a window into blocks or, without a blank line, into lines; a line that it leaves unfinished is kept."""
+        if window.endswith(b"\n\n"):
+            pieces, rest = window[:-2].split(b"\n\n"), b""
+            self._blocks = iter(pieces)
+        else:
+            *pieces, rest = window.split(b"\n")
+            self._lines = iter(pieces)
+        if self._unfinished and pieces:
+            pieces[0] = bytes(self._unfinished + pieces[0])
             self._unfinished.clear()
         self._unfinished += rest
-        return iter(lines)
 
-    def _interpret(self, name: bytes, value: bytes) -> None:
-        """Take in one field of the rarer ones.  A comment is a field without a name, and ignored like any unknown."""
-        if name == b"id":
+    def _interpret(self, line: bytes) -> None:
+        """Take in one field.  A comment is a field without a name, and ignored like any unknown one."""
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._append_data(value)
+        elif name == b"event":
+            self._type = value
+        elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
@@ -186,15 +214,14 @@ class SSEParser:
         if len(data) > self._limits.message_bytes:
             raise self._limits.exceeded("message_bytes", "the data of an event in the stream is too long")
 
-    def _dispatch(self) -> ServerSentEvent | None:
-        """End the event being built, and return it if it carries anything."""
+    def _dispatch(self) -> tuple[str, bytes] | None:
+        """End the event being built, and return its type and its data if it carries any."""
         self._last_event_id = self._id
         kind, self._type = self._type, b""
         data, self._data = self._data, None
         if data is None:
             return None
-        event = "message" if kind in _MESSAGE else kind.decode("utf-8", "replace")
-        return ServerSentEvent(event, data if isinstance(data, bytes) else bytes(data), self._id, self._retry)
+        return kind.decode("utf-8", "replace") or _MESSAGE, bytes(data)
 
     def _line_too_long(self) -> LimitExceeded:
         return self._limits.exceeded("sse_line_bytes", "a line of the event stream is too long")

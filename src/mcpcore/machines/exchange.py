@@ -316,10 +316,10 @@ class Exchange:
         return messages
 
     def _read_events(self, parser: SSEParser) -> None:
-        for event in parser.events():
+        for event, data in parser.events():
             # Empty data is no message: it primes a client to resume (2025-11-25, "Transports").
-            if event.event == "message" and event.data:
-                self._take(event.data)
+            if data and event == "message":
+                self._take(data)
                 if self.answer is not None:
                     self.state = advance(EXCHANGE, self.state, ExchangeEvent.ANSWER)
                     return
