@@ -119,6 +119,17 @@ def test_a_name_that_is_no_text_is_refused(text: str) -> None:
         PureServer("modern").driver.run(Client(URL, **MODERN).call_tool(text))
 
 
+def test_a_method_is_any_text_that_a_header_can_hold() -> None:
+    server, method = PureServer("modern"), 'x/"y\\'
+    server.driver.run(Client(URL, **MODERN).request(method, {"a": 1}))
+    (request,) = server.sent
+    message = message_of(request)
+    assert (message["method"], headers_of(request)["mcp-method"]) == (method, method)
+    assert (message["id"], message["params"]["a"]) == (1, 1)
+    with pytest.raises(LocalProtocolError, match="lone surrogate"):
+        server.driver.run(Client(URL, **MODERN).request("x/\ud800", {"a": 1}))
+
+
 @pytest.mark.parametrize("name", ["\ud800", {1, 2}], ids=["no text", "no JSON"])
 def test_a_client_that_cannot_say_what_it_is_sends_nothing(name: Any) -> None:
     server = PureServer("modern")

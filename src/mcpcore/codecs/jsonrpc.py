@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -98,17 +99,22 @@ def encode(message: Message) -> bytes:
     return write(_fields(message), message.method if isinstance(message, (Request, Notification)) else _ANSWER)
 
 
-def encode_with_meta(request_id: int | str, method: str, params: Mapping[str, Any], meta: bytes) -> bytes:
-    """Write a request, as :func:`encode` does.
+def encode_with_meta(request_id: int, method: str, params: Mapping[str, Any], meta: bytes) -> bytes:
+    """Write a request, as :func:`encode` does, around the one part of it that is not known before.
 
     :param params: some, without ``_meta``.
     :param meta: their ``_meta``, as :func:`write` wrote it.
     """
-    text = write({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}, method)
-    return b'%b,"_meta":%b}}' % (text[:-2], meta)
+    inner = write(params, method)[:-1]
+    return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b,"_meta":%b}}' % (request_id, _text(method), inner, meta)
 
 
-def write(value: dict[str, Any], name: str) -> bytes:
+@lru_cache(maxsize=64)
+def _text(method: str) -> bytes:
+    return write(method, method)
+
+
+def write(value: Any, name: str) -> bytes:
     """Write a message, or a part of one, as JSON in UTF-8.
 
     :param name: what the error calls it.

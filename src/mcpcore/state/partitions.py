@@ -151,7 +151,7 @@ class Partitions:
         """The partition of a named authorization context."""
         principal = str.__str__(principal)  # A subclass of str is the characters that it holds, however it compares.
         partition = self._named.partitions.pop(principal, None) or self._named_partition(principal)
-        return self._use(self._named, partition)
+        return self._use(self._named, principal, partition)
 
     def _named_partition(self, principal: str) -> Partition:
         key = self.digester.digest(b"principal", principal.encode("utf-8", "surrogatepass"))
@@ -161,7 +161,7 @@ class Partitions:
         """The partition of whoever sends exactly these credentials."""
         key = self.identity_key(identity)
         partition = self._anonymous.partitions.pop(key, None)
-        return self._use(self._anonymous, partition or Partition(key, None, ResponseCache(self.anonymous_budget)))
+        return self._use(self._anonymous, key, partition or Partition(key, None, ResponseCache(self.anonymous_budget)))
 
     def identity_key(self, identity: bytes) -> bytes:
         """The key under which :meth:`of_identity` finds a partition."""
@@ -211,12 +211,12 @@ class Partitions:
         self._anonymous.partitions.clear()
         self.retired.clear()
 
-    def _use(self, shelf: Shelf, partition: Partition) -> Partition:
-        """Make ``partition`` the most recently used of its kind; others go, if they have to."""
+    def _use(self, shelf: Shelf, name: str | bytes, partition: Partition) -> Partition:
+        """Make ``partition``, of that name, the most recently used of its kind; others go, if they have to."""
         if self._is_closed:
             return partition
         partition.shelf = shelf
-        shelf.partitions[partition.name] = partition
+        shelf.partitions[name] = partition
         if len(shelf.partitions) > shelf.bound:
             self._trim(shelf, partition)
         now = self.now()
