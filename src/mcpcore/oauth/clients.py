@@ -34,8 +34,8 @@ AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "priva
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
-_METHODS: tuple[AuthMethod, ...] = ("none", "client_secret_basic", "client_secret_post")
-"""Those that a client may register for by itself, the simplest first."""
+_METHODS: tuple[AuthMethod, ...] = ("none", "client_secret_post", "client_secret_basic")
+"""Those that a client may register for by itself, first what is least often misunderstood."""
 
 
 @frozen
@@ -121,7 +121,8 @@ def prove(client: RegisteredClient, server: AuthorizationServer, environment: Au
     method, client_id, secret = client.method_at(server), client.client_id, client.client_secret or ""
     if method == "client_secret_basic":
         pair = f"{quote_plus(client_id)}:{quote_plus(secret)}".encode("ascii")
-        return Proof({}, {"Authorization": f"Basic {b64encode(pair).decode('ascii')}"}, (secret,))
+        # The id is in the form as well, where many servers look for it first, whatever the method.
+        return Proof({"client_id": client_id}, {"Authorization": f"Basic {b64encode(pair).decode('ascii')}"}, (secret,))
     if method == "client_secret_post":
         return Proof({"client_id": client_id, "client_secret": secret}, {}, (secret,))
     if method == "none" or client.signer is None:
