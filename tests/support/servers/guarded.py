@@ -1,14 +1,13 @@
-"""A server that people have to log in at, at ``/mcp``.
+"""Servers that people have to log in at, at ``/mcp``; the process prints the ports of four.
 
-Which one, its argument says: that of the official SDK (``sdk``) or fastmcp (``fast``), either of which is its own
-authorization server too; or, given an origin, that of the SDK with the authorization server ``issuer`` there.  One tool
-takes a scope that the others don't, which only a guard before the server asks for in a way that clients can act on.
+First the official SDK's and fastmcp's, either of which is its own authorization server; then another one of the SDK's,
+and the authorization server that it trusts.  One tool takes a scope that the others don't, which only a guard before
+the servers asks for in a way that clients can act on.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import httpx
@@ -25,8 +24,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from support.servers.accounts import SCOPES, Accounts
-from support.servers.issuer import RESOURCE_SERVER
-from support.servers.serving import listen, run
+from support.servers.issuer import RESOURCE_SERVER, Issuer
+from support.servers.serving import listen, run_together
 
 
 def whoami() -> dict[str, Any]:
@@ -55,7 +54,7 @@ def sdk(origin: str) -> Starlette:
     return application
 
 
-def resource(origin: str, issuer: str) -> Starlette:
+def apart(origin: str, issuer: str) -> Starlette:
     """The SDK's resource server alone."""
     settings = {"issuer_url": issuer, "resource_server_url": f"{origin}/mcp"}
     return _sdk(settings, token_verifier=Introspecting(issuer))
@@ -85,7 +84,7 @@ class Introspecting(TokenVerifier):
     """Asks the authorization server what a token is worth (RFC 7662)."""
 
     def __init__(self, issuer: str) -> None:
-        self._client = httpx.AsyncClient(base_url=issuer, auth=RESOURCE_SERVER)
+        self._client = httpx.AsyncClient(base_url=issuer, auth=RESOURCE_SERVER, limits=httpx.Limits(max_connections=4))
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """What the authorization server says."""
@@ -117,12 +116,26 @@ class Guard:
         await door(scope, again, send)
 
 
-if __name__ == "__main__":
-    listener = listen()
-    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    kinds = {"sdk": sdk, "fast": fast}
-    kind = sys.argv[1]
-    application = kinds[kind](origin) if kind in kinds else resource(origin, kind)
+def guarded(application: Starlette, origin: str) -> Starlette:
+    """``application``, with a guard before its endpoint."""
     [endpoint] = [route for route in application.routes if isinstance(route, Route) and route.path == "/mcp"]
     endpoint.app = Guard(endpoint.app, build_resource_metadata_url(AnyHttpUrl(f"{origin}/mcp")))
-    run(application, listener)
+    return application
+
+
+def main() -> None:
+    """Serve all of them."""
+    listeners = [listen() for _ in range(4)]
+    origins = [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
+    *places, issuer = origins
+    applications = [
+        guarded(sdk(places[0]), places[0]),
+        guarded(fast(places[1]), places[1]),
+        guarded(apart(places[2], issuer), places[2]),
+        Issuer(issuer).application(),
+    ]
+    run_together(*zip(applications, listeners, strict=True))
+
+
+if __name__ == "__main__":
+    main()

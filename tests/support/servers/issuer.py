@@ -37,7 +37,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from support.servers.ledger import Ledger
-from support.servers.serving import listen, run
 
 SCOPES = {"read", "write"}
 LIFETIME = 3600
@@ -147,6 +146,7 @@ class Issuer(AuthorizationServer):
 
     def __init__(self, origin: str) -> None:
         super().__init__(scopes_supported=sorted(SCOPES))
+        os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # Loopback, over plain HTTP.
         self.origin = origin
         by_basic = {"token_endpoint_auth_method": "client_secret_basic", "grant_types": []}
         self.clients = {RESOURCE_SERVER[0]: Client(*RESOURCE_SERVER, by_basic)}
@@ -338,9 +338,3 @@ class Named(IssuerParameter):
 
     def get_issuer(self) -> str:
         return self._origin
-
-
-if __name__ == "__main__":
-    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # Loopback, over plain HTTP.
-    listener = listen()
-    run(Issuer(f"http://127.0.0.1:{listener.getsockname()[1]}").application(), listener)

@@ -8,11 +8,13 @@ outlives the tests.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import uvicorn
@@ -85,13 +87,24 @@ def listen() -> socket.socket:
     return listener
 
 
-def run(application: Any, listener: socket.socket | None = None) -> None:
-    """Serve ``application`` on the loopback interface, until standard input ends."""
-    listener = listener or listen()
-    print(listener.getsockname()[1], flush=True)
+def run(application: Any) -> None:
+    """Serve ``application`` on a free port of the loopback interface, until standard input ends."""
+    run_together((application, listen()))
+
+
+def run_together(*served: tuple[Any, socket.socket]) -> None:
+    """Serve several applications in one process, each where somebody listens already, until standard input ends."""
+    for _, listener in served:
+        print(listener.getsockname()[1], flush=True)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    config = uvicorn.Config(Gate(application), log_level="warning", lifespan="on", timeout_keep_alive=60)
-    uvicorn.Server(config).run(sockets=[listener])
+    asyncio.run(_serve(served))
+
+
+async def _serve(served: Iterable[tuple[Any, socket.socket]]) -> None:
+    async with asyncio.TaskGroup() as servers:
+        for application, listener in served:
+            config = uvicorn.Config(Gate(application), log_level="warning", lifespan="on", timeout_keep_alive=60)
+            servers.create_task(uvicorn.Server(config).serve([listener]))
 
 
 def _exit_with_parent() -> None:

@@ -1,0 +1,274 @@
+"""Authorization at servers that nobody here wrote: of the official SDK, of fastmcp, and of Authlib.
+
+The first two are their own authorization servers; Authlib's issues tokens for a server of the SDK at another origin.
+They run in a process of their own, each behind a gate that notes what came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urljoin
+
+import anyio
+import httpx
+import pytest
+from attrs import define, field, frozen
+from support.adapters import tls
+from support.processes import Gate, starting
+
+import transports
+from mcpcore import AuthorizationCode, AuthorizationRequest, CallContext, OAuth
+
+pytestmark = pytest.mark.anyio
+
+CALLBACK = "http://127.0.0.1:1/callback"  # Nobody is there, and browsers stop before it.
+MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
+
+
+@frozen
+class Place:
+    """An MCP server, and the authorization server that issues its tokens."""
+
+    server: str
+    issuer: str
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[dict[str, Place]]:
+    """All of them, in one process."""
+    with starting("guarded") as origin:
+        sdk, fast, apart, issuer = (origin() for _ in range(4))
+        yield {"sdk": Place(sdk, sdk), "fast": Place(fast, fast), "apart": Place(apart, issuer)}
+
+
+@pytest.fixture(params=["sdk", "fast", "apart"])
+def place(request: pytest.FixtureRequest, places: dict[str, Place]) -> Place:
+    """Each of them in turn."""
+    return places[request.param]
+
+
+@define
+class Clock:
+    """Tells the time, which may pass as quickly as one likes."""
+
+    ahead: float = 0
+
+    def pass_(self, seconds: float) -> None:
+        self.ahead += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock on the client's wall."""
+    clock, true_time = Clock(), time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + clock.ahead)
+    return clock
+
+
+@define
+class Browser:
+    """Goes where people are sent to log in, as whoever is to log in, and on from there until it is sent back."""
+
+    _tabs: httpx.AsyncClient
+    visits: list[AuthorizationRequest] = field(factory=list[AuthorizationRequest])
+
+    async def __call__(self, request: AuthorizationRequest) -> str:
+        self.visits.append(request)
+        url = request.url
+        while not url.startswith(CALLBACK):
+            answer = await self._tabs.get(url, headers={"Cookie": f"user={request.principal}"})
+            assert answer.status_code == 302, answer.text
+            url = urljoin(url, answer.headers["location"])
+        return url
+
+
+@define
+class Visit:
+    """A client at a place, and what the servers there noted of it."""
+
+    place: Place
+    client: transports.Client
+    browser: Browser
+    notes: list[dict[str, Any]] = field(factory=list[dict[str, Any]])
+
+    async def whoami(self, user: str) -> dict[str, Any]:
+        """Whom the server takes ``user`` for, and the scopes of the token that it was shown."""
+        return await self.call(user, "whoami")
+
+    async def call(self, user: str, tool: str) -> dict[str, Any]:
+        result = await self.client.call_tool(tool, context=CallContext(principal=user))
+        assert not result.is_error
+        return dict(result.structured_content)
+
+    async def tally(self) -> Counter[str]:
+        """What requests were made since this was asked last, and how they were answered; metadata is left out."""
+        new = [note for origin in {self.place.server, self.place.issuer} for note in await Gate(origin).requests()]
+        self.notes += new
+        paths = [(note["target"].partition("?")[0], note["status"]) for note in new]
+        return Counter(f"{path} {status}" for path, status in paths if path in ENDPOINTS)
+
+    async def issued(self) -> dict[str, int]:
+        """How many tokens were issued since this was asked last, by grant."""
+        async with httpx.AsyncClient(verify=tls()) as client:
+            return dict((await client.get(f"{self.place.issuer}/ledger")).json())
+
+    async def forget(self, *kinds: str) -> None:
+        """Let the authorization server forget all tokens of these kinds, of which the client learns nothing."""
+        async with httpx.AsyncClient(verify=tls()) as client:
+            await client.post(f"{self.place.issuer}/ledger", params={"forget": kinds})
+
+
+ENDPOINTS = {"/mcp", "/register", "/authorize", "/token", "/revoke"}
+
+
+@asynccontextmanager
+async def visiting(place: Place, revision: str = MODERN) -> AsyncGenerator[Visit, None]:
+    """Connect, and judge in the end what each request carried."""
+    with anyio.fail_after(30):
+        async with httpx.AsyncClient(verify=tls()) as tabs:
+            browser = Browser(tabs)
+            auth = OAuth(AuthorizationCode(browser, redirect_uri=CALLBACK))
+            async with transports.connect(f"{place.server}/mcp", auth=auth, protocol_version=revision) as client:
+                visit = Visit(place, client, browser)
+                await visit.tally()
+                await visit.issued()
+                visit.notes.clear()
+                yield visit
+                await visit.tally()
+    judge(visit.notes)
+
+
+def judge(notes: list[dict[str, Any]]) -> None:
+    """What holds of every visit: tokens go to the MCP server, and nothing else that is meant for it goes elsewhere."""
+    for note in notes:
+        if note["target"] != "/mcp?":
+            assert not note["headers"].get("authorization", "").startswith("Bearer")
+            assert not [name for name in note["headers"] if name.startswith("mcp-")]
+
+
+async def test_somebody_logs_in_once(place: Place) -> None:
+    async with visiting(place) as visit:
+        assert await visit.whoami("alice") == {"user": "alice", "scopes": ["read"]}
+        assert await visit.tally() == {
+            "/mcp 401": 1,
+            "/register 201": 1,
+            "/authorize 302": 1,
+            "/token 200": 1,
+            "/mcp 200": 1,
+        }
+        for _ in range(3):
+            assert (await visit.whoami("alice"))["user"] == "alice"
+        assert await visit.tally() == {"/mcp 200": 3}
+        assert (await visit.whoami("bob"))["user"] == "bob"
+        tally = await visit.tally()
+        assert (tally["/register 201"], tally["/authorize 302"], tally["/token 200"]) == (0, 1, 1)
+        assert [request.principal for request in visit.browser.visits] == ["alice", "bob"]
+
+
+async def test_the_first_call_after_a_token_expired_takes_one_more_request(place: Place, clock: Clock) -> None:
+    async with visiting(place) as visit:
+        await visit.whoami("alice")
+        for _ in range(2):
+            clock.pass_(3600)
+            await visit.forget("access")
+            await visit.tally()
+            await visit.issued()
+            assert (await visit.whoami("alice"))["user"] == "alice"
+            assert await visit.tally() == {"/token 200": 1, "/mcp 200": 1}
+            assert await visit.issued() == {"refresh_token": 1}
+            await visit.whoami("alice")
+            assert await visit.tally() == {"/mcp 200": 1}
+
+
+async def test_a_token_that_the_server_takes_no_more_is_renewed(place: Place) -> None:
+    async with visiting(place) as visit:
+        await visit.whoami("alice")
+        await visit.forget("access")
+        await visit.tally()
+        await visit.issued()
+        assert (await visit.whoami("alice"))["user"] == "alice"
+        assert await visit.tally() == {"/mcp 401": 1, "/token 200": 1, "/mcp 200": 1}
+        assert await visit.issued() == {"refresh_token": 1}
+        assert len(visit.browser.visits) == 1
+
+
+async def test_who_can_renew_nothing_logs_in_anew(place: Place) -> None:
+    async with visiting(place) as visit:
+        await visit.whoami("alice")
+        await visit.forget("access", "refresh")
+        await visit.tally()
+        await visit.issued()
+        assert (await visit.whoami("alice"))["user"] == "alice"
+        tally = await visit.tally()
+        assert tally.pop("/token 400", 0) + tally.pop("/token 401", 0) == 1  # Either is how some refuse a refresh.
+        assert tally == {"/mcp 401": 1, "/authorize 302": 1, "/token 200": 1, "/mcp 200": 1}
+        assert await visit.issued() == {"authorization_code": 1}
+
+
+async def test_what_takes_another_scope_keeps_those_that_there_are(place: Place, clock: Clock) -> None:
+    both = {"user": "alice", "scopes": ["read", "write"]}
+    async with visiting(place) as visit:
+        assert await visit.whoami("alice") == {"user": "alice", "scopes": ["read"]}
+        await visit.tally()
+        assert await visit.call("alice", "write") == both
+        assert await visit.tally() == {"/mcp 403": 1, "/authorize 302": 1, "/token 200": 1, "/mcp 200": 1}
+        assert [set(request.scopes) for request in visit.browser.visits] == [{"read"}, {"read", "write"}]
+        assert await visit.whoami("alice") == both
+        clock.pass_(3600)
+        assert await visit.call("alice", "write") == both
+        assert len(visit.browser.visits) == 2
+        assert await visit.whoami("bob") == {"user": "bob", "scopes": ["read"]}
+
+
+async def test_who_logs_out_is_logged_out_at_the_server(place: Place) -> None:
+    alice, bob = CallContext(principal="alice"), CallContext(principal="bob")
+    async with visiting(place) as visit:
+        for context in (bob, alice):
+            login = await visit.client.log_in(context=context)
+            assert login == await visit.client.log_in(context=context)
+            assert (login.scopes, login.is_renewable) == (("read",), True)
+        assert (await visit.tally())["/authorize 302"] == 2
+        await visit.whoami("alice")
+        assert await visit.tally() == {"/mcp 200": 1}
+        token = visit.notes[-1]["headers"]["authorization"]
+        await visit.client.log_out(context=alice)
+        assert set(await visit.tally()) == {"/revoke 200"}
+        async with httpx.AsyncClient(verify=tls(), headers={"Authorization": token}) as thief:
+            assert (await thief.post(f"{place.server}/mcp")).status_code == 401
+        await visit.tally()
+        assert (await visit.whoami("bob"))["user"] == "bob"
+        assert await visit.tally() == {"/mcp 200": 1}
+        assert (await visit.whoami("alice"))["user"] == "alice"
+        assert (await visit.tally())["/authorize 302"] == 1
+
+
+@pytest.mark.parametrize(("anyio_backend", "revision"), [("asyncio", MODERN), ("trio", MODERN), ("asyncio", HANDSHAKE)])
+async def test_fifty_at_once_log_in_and_renew_once_each(revision: str, places: dict[str, Place], clock: Clock) -> None:
+    users = [f"user-{number}" for number in range(50)]
+    async with visiting(places["sdk"], revision) as visit:
+
+        async def calls(user: str) -> None:
+            assert (await visit.whoami(user))["user"] == user
+
+        async def everybody_calls(times: int) -> Counter[str]:
+            async with anyio.create_task_group() as tasks:
+                for user in users * times:
+                    tasks.start_soon(calls, user)
+            return await visit.tally()
+
+        tally = await everybody_calls(1)
+        assert (tally["/register 201"], tally["/token 200"]) == (1, 50)
+        assert await visit.issued() == {"authorization_code": 50}
+        clock.pass_(3600)
+        await visit.forget("access")
+        assert await everybody_calls(2) == {"/token 200": 50, "/mcp 200": 100}
+        assert await visit.issued() == {"refresh_token": 50}
+        await visit.forget("access")
+        tally = await everybody_calls(2)
+        assert (tally["/token 200"], tally["/mcp 200"]) == (50, 100)
+        assert await visit.issued() == {"refresh_token": 50}
+        assert sorted(str(request.principal) for request in visit.browser.visits) == sorted(users)
