@@ -289,11 +289,11 @@ class Client:
         call = self._call(context)
         return Operation("log in", call, log_in(call))
 
-    def log_out(self, *, context: CallContext = _NOBODY) -> Operation[None]:
+    def log_out(self, *, context: CallContext = _NOBODY) -> Operation[bool]:
         """Forget an identity's tokens, and have the authorization server forget them (RFC 7009).
 
-        :raises OAuthError: if that does not; they are forgotten here all the same.
-        :raises LocalProtocolError: if the client's ``auth`` is no ``OAuth``.
+        :returns: whether it says that it has; why not, is logged.
+        :raises LocalProtocolError: if the client's ``auth`` is no :class:`~mcpcore.oauth.oauth.OAuth`.
         """
         call = self._call(context)
         return Operation("log out", call, log_out(call))

@@ -143,10 +143,10 @@ class Verbs:
         """
         return await self._hub.run(self._hub.core.log_in(context=context or self._context), timeout)
 
-    async def log_out(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> None:
-        """Forget an identity's tokens, and have the authorization server forget them.
+    async def log_out(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> bool:
+        """Forget an identity's tokens, and have the authorization server forget them (RFC 7009).
 
-        :raises mcpcore.OAuthError: if that does not; they are forgotten here all the same.
+        :returns: whether it says that it has; why not, is logged.
         :raises mcpcore.LocalProtocolError: if the client's ``auth`` is no :class:`mcpcore.OAuth`.
         """
         return await self._hub.run(self._hub.core.log_out(context=context or self._context), timeout)

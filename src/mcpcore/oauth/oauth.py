@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from attrs import define, evolve, field, frozen
 
 from mcpcore.context import RequestKind
-from mcpcore.errors import ConfigurationError, LocalProtocolError, OAuthResponseError
+from mcpcore.errors import ConfigurationError, LocalProtocolError, McpError, OAuthResponseError
 from mcpcore.oauth.accounts import Account, Accounts
 from mcpcore.oauth.clients import ClientMetadata
 from mcpcore.oauth.discovery import find_old_server, find_resource, find_server, parameter
@@ -196,13 +196,12 @@ class OAuth:
         is_renewable = token.refresh_token is not None or not self.grant.is_interactive
         return Login(token.issuer, token.resource, token.granted, token.renew_at, is_renewable)
 
-    def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[None]:
-        """Forget an identity's tokens, and have the authorization server forget them.
-
-        :raises OAuthError: if that does not; they are forgotten here all the same.
-        """
+    def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[bool]:
+        """Forget an identity's tokens, and have the authorization server forget them; whether that says it has."""
         account, trusting = self._account(request, environment), self._trusting(environment)
-        yield from take_turns(account.turn, look=lambda: None, lead=lambda: self._end(account, trusting))
+        return (
+            yield from take_turns(account.turn, look=lambda: None, lead=lambda: self._end(account, trusting))
+        ) is True
 
     def _check_caller(self, request: RequestContext, environment: AuthEnvironment) -> None:
         if self.grant.is_of_people and environment.has_resolvers and request.principal is None:
@@ -404,16 +403,22 @@ class OAuth:
         if len(self._servers) > environment.limits.authorization_servers:
             del self._servers[next(iter(self._servers))]
 
-    def _end(self, account: Account, environment: AuthEnvironment) -> Flow[None]:
+    def _end(self, account: Account, environment: AuthEnvironment) -> Flow[bool]:
         if not account.is_loaded:
             yield from self._keeping.load(account, environment.limits)
         token = account.token
         if token is None:
-            return
+            return False
         yield from self._keeping.forget(account, token)
-        server = yield from self._server(environment, token.issuer)
-        client = yield from self._registrations.find(environment, server)
-        yield from revoke(self._petition(account, environment, server, client, token.resource, ()), token)
+        try:
+            server = yield from self._server(environment, token.issuer)
+            client = yield from self._registrations.find(environment, server)
+            petition = self._petition(account, environment, server, client, token.resource, ())
+            return (yield from revoke(petition, token))
+        except McpError as error:
+            # They are forgotten here, which nothing that fails there can change.
+            _log.warning("a token was not revoked: %r", str(error))
+            return False
 
 
 def _fresh(account: Account, environment: AuthEnvironment) -> Token | None:

@@ -125,8 +125,8 @@ class LoginProvider(AuthProvider, Protocol):
         """
         ...
 
-    def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[None]:
-        """Forget what an identity has, here and where it came from."""
+    def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[bool]:
+        """Forget what an identity has, here and where it came from; whether it is forgotten there."""
         ...
 
 

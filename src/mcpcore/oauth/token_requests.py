@@ -111,14 +111,15 @@ def exchange_token(petition: Petition, parameters: Mapping[str, str]) -> Flow[st
     return issued
 
 
-def revoke(petition: Petition, token: Token) -> Flow[None]:
-    """Tell the authorization server that a token is no longer needed, if it wants to know (RFC 7009, section 2).
+def revoke(petition: Petition, token: Token) -> Flow[bool]:
+    """Tell the authorization server that a token is no longer needed (RFC 7009, section 2).
 
+    :returns: whether it wants to know.
     :raises OAuthResponseError: if it refuses.
     """
     url = petition.server.revocation_endpoint
     if url is None:
-        return
+        return False
     if token.refresh_token is not None:
         parameters = {"token": token.refresh_token, "token_type_hint": "refresh_token"}
     else:
@@ -127,6 +128,7 @@ def revoke(petition: Petition, token: Token) -> Flow[None]:
     question, reply = yield from _ask_as_client(petition, RequestKind.REVOCATION, what, url, parameters)
     if reply.status != 200:
         raise refusal(question, reply)
+    return True
 
 
 def _ask_as_client(

@@ -26,13 +26,10 @@ def log_in(call: Call) -> Flow[Login]:
         raise error.located(call.state.endpoint.name, "log in") from error.__cause__
 
 
-def log_out(call: Call) -> Flow[None]:
-    """Forget an identity's tokens, here and where they came from."""
+def log_out(call: Call) -> Flow[bool]:
+    """Forget an identity's tokens, here and where they came from; whether they are forgotten there."""
     provider, environment = _provider(call)
-    try:
-        yield from provider.log_out(_request(call), environment)
-    except McpError as error:
-        raise error.located(call.state.endpoint.name, "log out") from error.__cause__
+    return (yield from provider.log_out(_request(call), environment))
 
 
 def _provider(call: Call) -> tuple[LoginProvider, AuthEnvironment]:
