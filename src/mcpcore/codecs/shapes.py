@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
+_NUMBER = (int, float)
+
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether ``value`` is a JSON object."""
@@ -21,6 +23,11 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
 def is_integer(value: object) -> TypeGuard[int]:
     """Whether ``value`` is an integer; a boolean is none."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether ``value`` is a number; a boolean is none."""
+    return isinstance(value, _NUMBER) and not isinstance(value, bool)
 
 
 def as_object(value: object) -> dict[str, Any] | None:
@@ -45,7 +52,7 @@ def as_texts(value: object) -> list[str]:
 
 def as_number(value: object) -> float | None:
     """The number ``value``, or None; a boolean is no number."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return value if is_number(value) else None
 
 
 def as_integer(value: object) -> int | None:

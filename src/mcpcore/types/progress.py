@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mcpcore.codecs.shapes import as_number, as_text
+from mcpcore.codecs.shapes import is_number
 from mcpcore.types.wire import WireObject, required
 
 if TYPE_CHECKING:
@@ -33,7 +33,13 @@ class Progress(WireObject):
     @classmethod
     def of(cls, params: dict[str, Any]) -> Self | None:
         """What a notification with these parameters tells, or None if it tells no number."""
-        progress = as_number(params.get("progress"))
-        if progress is None:
+        progress, total, message = params.get("progress"), params.get("total"), params.get("message")
+        if not is_number(progress):
             return None
-        return cls(progress, as_number(params.get("total")), as_text(params.get("message")), raw=params)
+        # By ``is_``, not by ``as_``: of all objects of the wire, these come in the greatest number.
+        return cls(
+            progress,
+            total if is_number(total) else None,
+            message if isinstance(message, str) else None,
+            raw=params,
+        )
