@@ -18,7 +18,7 @@ command                 answered by
 :class:`StartReader`    ``reader_started()``
 :class:`OpenChannel`    ``channel_opened()`` or ``request_failed(error)``
 :class:`SendMessage`    ``message_sent()`` or ``request_failed(error)``
-:class:`LookUp`         ``looked_up(addresses)``
+:class:`LookUp`         ``looked_up(addresses)`` or ``request_failed(error)``
 :class:`StoreGet`       ``store_answered(entry_or_None)``
 :class:`StorePut`       ``store_done()``
 :class:`StoreDelete`    ``store_done()``
@@ -196,7 +196,8 @@ class SendMessage:
 class LookUp:
     """Look up the addresses of ``host``, which a server named; answer with all of them, as text.
 
-    With none, if it has none, or if it is not this machine that will look it up, as behind a proxy.
+    With none, if somebody else will look it up, as behind a proxy.  A lookup that fails is a failure: nobody knows what
+    the next one would find.
     """
 
     host: str

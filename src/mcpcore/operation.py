@@ -148,9 +148,9 @@ class Operation(Generic[T]):
     def request_failed(self, error: McpError) -> None:
         """Answer with what kept you from it, mostly a ``TransportError``.
 
-        That is an answer to ``SendRequest``, ``ReceiveData``, ``OpenChannel`` and ``SendMessage``.
+        That is an answer to ``SendRequest``, ``ReceiveData``, ``OpenChannel``, ``SendMessage`` and ``LookUp``.
         """
-        self._go_on(self._flow.throw, error, SendRequest, ReceiveData, OpenChannel, SendMessage)
+        self._go_on(self._flow.throw, error, SendRequest, ReceiveData, OpenChannel, SendMessage, LookUp)
 
     def response_ended(self) -> None:
         """Answer ``EndResponse``."""

@@ -288,9 +288,17 @@ class Driver:
 
     async def _inquire(self, operation: Operation[Any], command: StoreGet | StorePut | StoreDelete | LookUp) -> None:
         if isinstance(command, LookUp):
-            operation.looked_up(await self.engine.look_up(command.host) if isinstance(self.engine, LooksUp) else ())
+            await self._look_up(operation, command.host)
         else:
             await self._ask_store(operation, command)
+
+    async def _look_up(self, operation: Operation[Any], host: str) -> None:
+        try:
+            addresses = await self.engine.look_up(host) if isinstance(self.engine, LooksUp) else ()
+        except McpError as error:
+            operation.request_failed(error)
+        else:
+            operation.looked_up(addresses)
 
     async def _ask_store(self, operation: Operation[Any], command: StoreGet | StorePut | StoreDelete) -> None:
         assert self.store is not None

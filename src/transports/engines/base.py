@@ -51,7 +51,10 @@ class LooksUp(Protocol):
     """
 
     async def look_up(self, host: str) -> Sequence[str]:
-        """The addresses of ``host``; none if it has none, or is for a proxy to look up."""
+        """The addresses of ``host``; none if it is for somebody else to look up, as behind a proxy.
+
+        :raises mcpcore.TransportError: if it has none.
+        """
         ...
 
 

@@ -235,13 +235,16 @@ class HttpxEngine:
             raise
 
     async def look_up(self, host: str) -> Sequence[str]:
-        """The addresses of ``host``; none if it has none, or is for the proxy to look up."""
+        """The addresses of ``host``; none if it is for the proxy to look up.
+
+        :raises TransportError: if it has none.
+        """
         if self._proxy is not None:
             return ()
         try:
             found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            return ()  # The attempt to connect will say what is wrong with it.
+        except (OSError, UnicodeError) as exc:
+            raise TransportError("could not connect: the host's name could not be looked up") from exc
         return [str(address[0]) for *_, address in found]
 
     async def aclose(self) -> None:
