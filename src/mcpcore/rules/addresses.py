@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _METADATA_SERVICES = frozenset(
-    map(ip_address, ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"))
+    map(
+        ip_address,
+        ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"),
+    )
 )
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
@@ -83,11 +86,11 @@ def _reach_of_host(host: str, what: str) -> Reach | None:
     if host == "localhost" or host.endswith(".localhost"):
         return Reach.LOOPBACK
     try:
-        return reach_of(host)
+        return _reach_of_ip(ip_address(host))
     except ValueError:
         pass
-    if not host or _NUMBER.fullmatch(host.rpartition(".")[2]):
-        # Some resolvers read 127.1, 0x7f.1 and 2130706433 as addresses.
+    if not host or "%" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
+        # Some resolvers read 127.1, 0x7f.1 and 2130706433 as addresses, and what follows a % as a zone or a character.
         raise OAuthError(f"the host of {what} is neither a name nor an address in its usual form")
     return None
 
@@ -97,16 +100,21 @@ def reach_of(address: str) -> Reach:
 
     :raises ValueError: if it is no IP address.
     """
-    ip = _unwrapped(ip_address(address.partition("%")[0]))
+    return _reach_of_ip(ip_address(address.partition("%")[0]))
+
+
+def _reach_of_ip(ip: IPv4Address | IPv6Address) -> Reach:
+    ip = _unwrapped(ip)
     if ip in _METADATA_SERVICES:
         return Reach.METADATA
     if ip.is_loopback:
         return Reach.LOOPBACK
     if ip.is_link_local:
         return Reach.LINK_LOCAL
-    if ip.is_unspecified or ip.is_multicast or (isinstance(ip, IPv4Address) and ip.is_reserved):
+    if ip.is_unspecified or ip.is_multicast or ip.is_reserved:
         return Reach.NOWHERE
-    return Reach.PUBLIC if ip.is_global else Reach.PRIVATE
+    is_private = not ip.is_global or (isinstance(ip, IPv6Address) and ip.is_site_local)
+    return Reach.PRIVATE if is_private else Reach.PUBLIC
 
 
 def _unwrapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
