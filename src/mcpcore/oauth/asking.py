@@ -10,8 +10,9 @@ followed only by a GET, and only within the origin: whoever can redirect could a
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from attrs import evolve, field, frozen
 
@@ -23,6 +24,7 @@ from mcpcore.errors import McpError, NotSentError, OAuthError, OAuthResponseErro
 from mcpcore.machines.exchange import read_head
 from mcpcore.redaction import HIDDEN, redact_url
 from mcpcore.rules.addresses import Reach, Target, check_reach, reach_of
+from mcpcore.rules.endpoint import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -100,31 +102,40 @@ def ask(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
     try:
         target = Target.parse(question.url, question.what)
         addresses = yield from _admit(environment, target, question.what)
-        for may_try_again in (True, False):
-            try:
-                return (yield from _exchange(environment, target, question, addresses))
-            except NotSentError:
-                if not may_try_again:
-                    raise
-        raise AssertionError  # The second failure was raised.
+        try:
+            return (yield from _exchange(environment, target, question, addresses))
+        except NotSentError:
+            return (yield from _exchange(environment, target, question, addresses))
     except McpError as error:
         raise error.located(redact_url(question.url), question.what) from error.__cause__
 
 
 def fetch(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
-    """GET a document, following redirects within its origin."""
-    origin = Target.parse(question.url, question.what).origin
+    """GET a document, following redirects within its origin.
+
+    :raises OAuthError: if one leads elsewhere.
+    """
     for _ in range(environment.limits.redirects + 1):
         reply = yield from ask(environment, question)
         if reply.status not in _REDIRECTS or reply.location is None:
             return reply
-        target = Target.parse(urljoin(question.url, reply.location), question.what)
-        if target.origin != origin:
-            raise OAuthError(f"{question.what} redirects to another origin, which is not followed").located(
+        url = _within_origin(question.url, reply.location)
+        if url is None:
+            raise OAuthError("the redirect leads to another origin, and is not followed").located(
                 redact_url(question.url), question.what
             )
-        question = evolve(question, url=target.url)
-    raise environment.limits.exceeded("redirects", f"{question.what}: too many redirects")
+        question = evolve(question, url=url)
+    error = environment.limits.exceeded("redirects", "there were too many redirects")
+    raise error.located(redact_url(question.url), question.what)
+
+
+def _within_origin(base: str, location: str) -> str | None:
+    """The URL that ``location`` means at ``base``, or None if that is of another origin."""
+    try:
+        url = urljoin(base, location)
+        return url if origin_of(urlsplit(url)) == origin_of(urlsplit(base)) else None
+    except ValueError:
+        return None
 
 
 def _admit(environment: AuthEnvironment, target: Target, what: str) -> Flow[tuple[str, ...]]:
@@ -182,9 +193,11 @@ def _read_body(environment: AuthEnvironment, question: Question) -> Flow[bytes]:
 
 def _parse(environment: AuthEnvironment, body: bytes) -> dict[str, Any] | None:
     try:
-        return as_object(jsonrpc.parse(body, environment.limits))
-    except RemoteProtocolError:
+        document = as_object(jsonrpc.parse(body, environment.limits))
+        json.dumps(document, ensure_ascii=False).encode()  # Half of a surrogate pair goes into no URL and no form.
+    except (RemoteProtocolError, UnicodeEncodeError):
         return None
+    return document
 
 
 def refusal(question: Question, reply: Reply) -> OAuthResponseError:

@@ -19,6 +19,7 @@ from mcpcore.context import RequestKind
 from mcpcore.errors import ConfigurationError, LimitExceeded, OAuthError, RemoteProtocolError
 from mcpcore.oauth.asking import Question, ask, refusal
 from mcpcore.oauth.dpop import base64url
+from mcpcore.redaction import redact_url
 from mcpcore.rules.endpoint import is_loopback, origin_of
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def register(
     document = reply.document or {}
     if not as_text(document.get("client_id")):
         raise OAuthError("the authorization server registered this client without an id").located(
-            question.url, question.what
+            redact_url(question.url), question.what
         )
     return _registered(document, server.issuer, document.get("token_endpoint_auth_method", wanted))
 

@@ -18,7 +18,7 @@ from attrs import frozen
 from mcpcore.context import RequestKind
 from mcpcore.errors import OAuthError
 from mcpcore.oauth.asking import Question, fetch, refusal
-from mcpcore.oauth.metadata import AuthorizationServer, ProtectedResource, resource_of
+from mcpcore.oauth.metadata import AuthorizationServer, ProtectedResource, base_of, resource_of
 from mcpcore.redaction import redact_url
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge])
             except OAuthError as error:
                 raise error.located(redact_url(url), _OF_RESOURCE) from None
             return Whereabouts(found.resource, found.authorization_servers, found.scopes_supported)
-        if named is not None or reply.status >= 500:
+        if named is not None or _says_nothing(reply):
             raise refusal(question, reply)
     return Whereabouts(resource_of(environment.endpoint))
 
 
 def _places_of_resource(environment: AuthEnvironment) -> Iterator[str]:
-    base, path = _base(environment), urlsplit(environment.endpoint.url).path.rstrip("/")
+    base, path = base_of(environment.endpoint), urlsplit(environment.endpoint.url).path.rstrip("/")
     if path:
         yield f"{base}/.well-known/{_RESOURCE}{path}"
     yield f"{base}/.well-known/{_RESOURCE}"
@@ -89,7 +89,7 @@ def find_server(environment: AuthEnvironment, issuer: str) -> Flow[Authorization
 
 def find_old_server(environment: AuthEnvironment) -> Flow[AuthorizationServer]:
     """The authorization server that an MCP server of the first days is itself (2025-03-26, "Authorization")."""
-    base = _base(environment)
+    base = base_of(environment.endpoint)
     # The base was made here, so nobody has said whether its issuer ends in a slash.
     found = yield from _find(environment, [f"{base}/.well-known/{_OAUTH}"], (base, f"{base}/"))
     return found or AuthorizationServer.by_default(base)
@@ -106,7 +106,7 @@ def _find(
                 return AuthorizationServer.read(reply.document or {}, issuers)
             except OAuthError as error:
                 raise error.located(redact_url(url), _OF_SERVER) from None
-        if reply.status >= 500:
+        if _says_nothing(reply):
             raise refusal(question, reply)
     return None
 
@@ -126,14 +126,13 @@ def _places_of_server(issuer: str) -> Iterator[str]:
         yield f"{base}{path}/.well-known/{_OPENID}"
 
 
-def _base(environment: AuthEnvironment) -> str:
-    """The MCP server's origin, as a URL without a path."""
-    parts = urlsplit(environment.endpoint.url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _is_document(reply: Reply) -> bool:
     return reply.status == 200 and reply.document is not None
+
+
+def _says_nothing(reply: Reply) -> bool:
+    """Whether an answer leaves open if there is a document, so that it must not be taken for a no."""
+    return reply.status >= 500 or reply.status in (408, 429)
 
 
 def parameter(challenges: Iterable[Challenge], name: str) -> str | None:

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from mcpcore.rules.endpoint import Endpoint
 
 
-def resource_of(endpoint: Endpoint) -> str:
-    """The canonical URI of an MCP server (2026-07-28, "Authorization", Canonical Server URI)."""
+def base_of(endpoint: Endpoint) -> str:
+    """The MCP server's origin, as a URL without a path."""
     scheme, host, port = endpoint.origin
     default = {"http": 80, "https": 443}[scheme]
+    return f"{scheme}://{host}" + (f":{port}" if port != default else "")
+
+
+def resource_of(endpoint: Endpoint) -> str:
+    """The canonical URI of an MCP server (2026-07-28, "Authorization", Canonical Server URI)."""
     path = urlsplit(endpoint.url).path
-    return f"{scheme}://{host}" + (f":{port}" if port != default else "") + (path if path != "/" else "")
+    return base_of(endpoint) + (path if path != "/" else "")
 
 
 @frozen
