@@ -26,6 +26,8 @@ PRM = "https://mcp.example/.well-known/oauth-protected-resource/mcp"
 FOUND = {"resultType": "complete", "content": [{"type": "text", "text": "found"}]}
 DISCOVERY = {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "ttlMs": 0}
 
+Document = Answer | Mapping[str, Any] | Callable[[SendRequest], Answer] | None
+
 
 def form_of(request: SendRequest) -> dict[str, str]:
     """The parameters in a request's body."""
@@ -159,8 +161,9 @@ class World:
     """Everything that a client can reach.
 
     :ivar servers: the authorization servers, by issuer.
+    :ivar mcp: where the MCP server is.
     :ivar resource: what the MCP server says about who may use it; None if it says nothing.
-    :ivar documents: further documents, by URL, and instead of those of the servers; None for a 404.
+    :ivar documents: further documents, by URL, and instead of those of the servers; None for a 404; a function answers.
     :ivar scopes: which scopes a tool takes, by its name; a call without is a 403.
     :ivar challenge: the parameters of the MCP server's challenges.
     :ivar seen: what the MCP server was sent: the method, and whose token it was or None.
@@ -171,11 +174,10 @@ class World:
     resource: dict[str, Any] | None = field(
         factory=lambda: {"resource": MCP, "authorization_servers": [ISSUER], "scopes_supported": ["read"]}
     )
-    documents: dict[str, Answer | Mapping[str, Any] | None] = field(
-        factory=dict[str, "Answer | Mapping[str, Any] | None"]
-    )
+    documents: dict[str, Document] = field(factory=dict[str, Document])
     scopes: dict[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]])
     challenge: dict[str, str] = field(factory=lambda: {"resource_metadata": PRM})
+    mcp: str = MCP
     seen: list[tuple[str, str | None]] = field(factory=list[tuple[str, "str | None"]])
     others: list[tuple[str, str]] = field(factory=list[tuple[str, str]])
 
@@ -190,11 +192,13 @@ class World:
 
     def __call__(self, request: SendRequest) -> Answer:
         """Answer one request."""
-        if request.url == MCP:
+        if request.url == self.mcp:
             return self._mcp(request)
         self.others.append((request.method, request.url))
         if request.url in self.documents:
             document = self.documents[request.url]
+            if callable(document):
+                return document(request)
             return (
                 Reply(404) if document is None else json_reply(document) if isinstance(document, Mapping) else document
             )
