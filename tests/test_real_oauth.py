@@ -45,10 +45,16 @@ def places() -> Iterator[dict[str, Place]]:
         yield {"sdk": Place(sdk, sdk), "fast": Place(fast, fast), "apart": Place(apart, issuer)}
 
 
-@pytest.fixture(params=["sdk", "fast", "apart"])
-def place(request: pytest.FixtureRequest, places: dict[str, Place]) -> Place:
-    """Each of them in turn."""
-    return places[request.param]
+@pytest.fixture
+def place(name: str, places: dict[str, Place]) -> Place:
+    """The one called ``name``."""
+    return places[name]
+
+
+# Each on one event loop, and the first on both.
+everywhere = pytest.mark.parametrize(
+    ("anyio_backend", "name"), [("asyncio", "sdk"), ("trio", "sdk"), ("asyncio", "fast"), ("trio", "apart")]
+)
 
 
 @define
@@ -84,6 +90,22 @@ class Browser:
             assert answer.status_code == 302, answer.text
             url = urljoin(url, answer.headers["location"])
         return url
+
+
+@define
+class Shelf:
+    """A store."""
+
+    texts: dict[str, str] = field(factory=dict[str, str])
+
+    def get(self, key: str) -> str | None:
+        return self.texts.get(key)
+
+    def put(self, key: str, value: str) -> None:
+        self.texts[key] = value
+
+    def delete(self, key: str) -> None:
+        self.texts.pop(key, None)
 
 
 @define
@@ -126,19 +148,19 @@ ENDPOINTS = {"/mcp", "/register", "/authorize", "/token", "/revoke"}
 
 
 @asynccontextmanager
-async def visiting(place: Place, revision: str = MODERN) -> AsyncGenerator[Visit, None]:
-    """Connect, and judge in the end what each request carried."""
+async def visiting(place: Place, revision: str = MODERN, **options: Any) -> AsyncGenerator[Visit, None]:
+    """Connect, and judge in the end what each request carried; ``options`` are the provider's."""
     with anyio.fail_after(30):
         async with httpx.AsyncClient(verify=tls()) as tabs:
             browser = Browser(tabs)
-            auth = OAuth(AuthorizationCode(browser, redirect_uri=CALLBACK))
+            auth = OAuth(AuthorizationCode(browser, redirect_uri=CALLBACK), **options)
             async with transports.connect(f"{place.server}/mcp", auth=auth, protocol_version=revision) as client:
                 visit = Visit(place, client, browser)
                 await visit.tally()
                 await visit.issued()
                 visit.notes.clear()
                 yield visit
-                await visit.tally()
+            await visit.tally()
     judge(visit.notes)
 
 
@@ -150,6 +172,7 @@ def judge(notes: list[dict[str, Any]]) -> None:
             assert not [name for name in note["headers"] if name.startswith("mcp-")]
 
 
+@everywhere
 async def test_somebody_logs_in_once(place: Place) -> None:
     async with visiting(place) as visit:
         assert await visit.whoami("alice") == {"user": "alice", "scopes": ["read"]}
@@ -169,6 +192,7 @@ async def test_somebody_logs_in_once(place: Place) -> None:
         assert [request.principal for request in visit.browser.visits] == ["alice", "bob"]
 
 
+@everywhere
 async def test_the_first_call_after_a_token_expired_takes_one_more_request(place: Place, clock: Clock) -> None:
     async with visiting(place) as visit:
         await visit.whoami("alice")
@@ -184,6 +208,7 @@ async def test_the_first_call_after_a_token_expired_takes_one_more_request(place
             assert await visit.tally() == {"/mcp 200": 1}
 
 
+@everywhere
 async def test_a_token_that_the_server_takes_no_more_is_renewed(place: Place) -> None:
     async with visiting(place) as visit:
         await visit.whoami("alice")
@@ -196,19 +221,23 @@ async def test_a_token_that_the_server_takes_no_more_is_renewed(place: Place) ->
         assert len(visit.browser.visits) == 1
 
 
-async def test_who_can_renew_nothing_logs_in_anew(place: Place) -> None:
+@everywhere
+@pytest.mark.parametrize("forgotten", ["tokens", "tokens and clients"])
+async def test_who_can_renew_nothing_logs_in_anew(place: Place, forgotten: str) -> None:
     async with visiting(place) as visit:
         await visit.whoami("alice")
-        await visit.forget("access", "refresh")
+        await visit.forget("access", "refresh", *(["clients"] if "clients" in forgotten else []))
         await visit.tally()
         await visit.issued()
         assert (await visit.whoami("alice"))["user"] == "alice"
         tally = await visit.tally()
         assert tally.pop("/token 400", 0) + tally.pop("/token 401", 0) == 1  # Either is how some refuse a refresh.
+        assert tally.pop("/register 201", 0) == ("clients" in forgotten)
         assert tally == {"/mcp 401": 1, "/authorize 302": 1, "/token 200": 1, "/mcp 200": 1}
         assert await visit.issued() == {"authorization_code": 1}
 
 
+@everywhere
 async def test_what_takes_another_scope_keeps_those_that_there_are(place: Place, clock: Clock) -> None:
     both = {"user": "alice", "scopes": ["read", "write"]}
     async with visiting(place) as visit:
@@ -224,6 +253,7 @@ async def test_what_takes_another_scope_keeps_those_that_there_are(place: Place,
         assert await visit.whoami("bob") == {"user": "bob", "scopes": ["read"]}
 
 
+@everywhere
 async def test_who_logs_out_is_logged_out_at_the_server(place: Place) -> None:
     alice, bob = CallContext(principal="alice"), CallContext(principal="bob")
     async with visiting(place) as visit:
@@ -244,6 +274,31 @@ async def test_who_logs_out_is_logged_out_at_the_server(place: Place) -> None:
         assert await visit.tally() == {"/mcp 200": 1}
         assert (await visit.whoami("alice"))["user"] == "alice"
         assert (await visit.tally())["/authorize 302"] == 1
+
+
+@everywhere
+async def test_the_next_process_renews_what_the_last_one_stored(place: Place, clock: Clock) -> None:
+    shelf = Shelf()
+    async with visiting(place, store=shelf) as visit:
+        await visit.whoami("alice")
+    clock.pass_(3600)
+    async with visiting(place, store=shelf) as visit:
+        assert (await visit.whoami("alice"))["user"] == "alice"
+        assert await visit.tally() == {"/token 200": 1, "/mcp 200": 1}
+        await visit.client.log_out(context=CallContext(principal="alice"))
+    assert not [key for key in shelf.texts if "alice" in key]
+
+
+@everywhere
+async def test_who_calls_ten_times_at_once_is_asked_once(place: Place) -> None:
+    async with visiting(place) as visit:
+        for tool, refusal in (("whoami", "/mcp 401"), ("write", "/mcp 403")):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(10):
+                    tasks.start_soon(visit.call, "alice", tool)
+            tally = await visit.tally()
+            assert (tally["/authorize 302"], tally["/token 200"], tally["/mcp 200"]) == (1, 1, 10)
+            assert tally[refusal] >= 1
 
 
 @pytest.mark.parametrize(("anyio_backend", "revision"), [("asyncio", MODERN), ("trio", MODERN), ("asyncio", HANDSHAKE)])

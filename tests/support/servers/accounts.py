@@ -33,7 +33,7 @@ class Accounts(InMemoryOAuthProvider):
             revocation_options=RevocationOptions(enabled=True),
             required_scopes=["read"],
         )
-        self.ledger = Ledger(access=self.access_tokens, refresh=self.refresh_tokens)
+        self.ledger = Ledger(access=self.access_tokens, refresh=self.refresh_tokens, clients=self.clients)
         self._waiting: dict[str, tuple[AuthorizationCode, str]] = {}
 
     async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:

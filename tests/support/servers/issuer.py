@@ -73,6 +73,9 @@ class Client(ClientMixin):
         return grant_type in self.metadata["grant_types"]
 
 
+_RESOURCE_SERVER = Client(*RESOURCE_SERVER, {"token_endpoint_auth_method": "client_secret_basic", "grant_types": []})
+
+
 @define
 class Code(AuthorizationCodeMixin):
     """What a login came to."""
@@ -148,12 +151,11 @@ class Issuer(AuthorizationServer):
         super().__init__(scopes_supported=sorted(SCOPES))
         os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # Loopback, over plain HTTP.
         self.origin = origin
-        by_basic = {"token_endpoint_auth_method": "client_secret_basic", "grant_types": []}
-        self.clients = {RESOURCE_SERVER[0]: Client(*RESOURCE_SERVER, by_basic)}
+        self.clients: dict[str, Client] = {}
         self.codes: dict[str, Code] = {}
         self.access_tokens: dict[str, Token] = {}
         self.refresh_tokens: dict[str, Token] = {}
-        self.ledger = Ledger(access=self.access_tokens, refresh=self.refresh_tokens)
+        self.ledger = Ledger(access=self.access_tokens, refresh=self.refresh_tokens, clients=self.clients)
         self.register_token_generator("default", BearerTokenGenerator(_token, _token, LIFETIME))
         self.register_grant(CodeGrant, [CodeChallenge(required=True)])
         self.register_grant(RefreshGrant)
@@ -162,7 +164,7 @@ class Issuer(AuthorizationServer):
         self.register_extension(Named(origin))
 
     def query_client(self, client_id: str) -> Client | None:
-        return self.clients.get(client_id)
+        return _RESOURCE_SERVER if client_id == RESOURCE_SERVER[0] else self.clients.get(client_id)
 
     def save_token(self, token: dict[str, Any], request: FormRequest) -> None:
         basis = request.authorization_code or request.refresh_token

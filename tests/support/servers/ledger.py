@@ -11,15 +11,15 @@ from starlette.routing import Route
 
 
 class Ledger:
-    """How many tokens were issued, by grant, and which there are.
+    """How many tokens were issued, by grant, and what is known.
 
     :ivar issued: what is told, and then forgotten.
     """
 
-    def __init__(self, **tokens: dict[str, Any]) -> None:
-        """Keep book of ``tokens``, which are given by kind (``access``, ``refresh``) and by their texts."""
+    def __init__(self, **known: dict[str, Any]) -> None:
+        """Keep book of what is ``known``, by kind: ``access`` (tokens), ``refresh`` (tokens) and ``clients``."""
         self.issued: Counter[str] = Counter()
-        self._tokens = tokens
+        self._known = known
 
     async def _tell(self, request: Request) -> Response:
         issued, self.issued = self.issued, Counter()
@@ -27,9 +27,9 @@ class Ledger:
 
     async def _forget(self, request: Request) -> Response:
         for kind in request.query_params.getlist("forget"):
-            self._tokens[kind].clear()
+            self._known[kind].clear()
         return Response()
 
     def routes(self) -> list[Route]:
-        """GET: what was issued since this was asked last; POST ``?forget=KIND``: those tokens are worth nothing now."""
+        """GET: what was issued since this was asked last; POST ``?forget=KIND``: none of that kind is known now."""
         return [Route("/ledger", self._tell), Route("/ledger", self._forget, methods=["POST"])]
