@@ -57,7 +57,7 @@ async def test_behind_a_proxy_it_is_the_proxy_that_looks_up() -> None:
 async def test_a_request_goes_to_its_addresses_and_nowhere_else() -> None:
     async with raw_server(greet) as server, engine() as client:
         assert await exchange(client, elsewhere(server, "127.0.0.1")) == b"hello"
-        assert b"Host: login.invalid:%d" % (urlsplit(server.url).port or 0) in server.requests[0].lines
+        assert b"Host: login.invalid:%d" % (urlsplit(server.url).port or 0) in server.requests[0].headers
         assert await exchange(client, elsewhere(server, "127.0.0.1")) == b"hello"
         assert client.connections_opened == 1
         assert await exchange(client, post(server.url)) == b"hello"
