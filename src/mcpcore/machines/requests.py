@@ -81,7 +81,8 @@ GET_HEADERS = ((b"accept", b"text/event-stream"), _ENCODING)
 DELETE_HEADERS = ((b"accept", b"application/json"), _ENCODING)
 
 _RECEIVE_DATA = ReceiveData()
-_DRAIN = EndResponse(drain=True)
+DRAIN = EndResponse(drain=True)
+"""Leaves a response that has answered, so that its connection can be used again."""
 _CLOSE = EndResponse(drain=False)
 _OPENS_STREAM = (RequestKind.LISTEN, RequestKind.RESUME)
 _OF_SESSION = frozenset({b"mcp-protocol-version", b"mcp-session-id"})
@@ -290,7 +291,7 @@ def _exchange(call: Call, outbound: Outbound, command: SendRequest, exchange: Ex
             if not outbound.answered_elsewhere:
                 call.forget(outbound)
             if exchange.is_open:
-                yield _DRAIN
+                yield DRAIN
     except McpError:
         yield from close(exchange)
         call.forget(outbound)
@@ -344,12 +345,6 @@ def close(exchange: Exchange) -> Flow[None]:
     """Leave a response that has failed."""
     if exchange.is_open:
         yield _CLOSE
-
-
-def drain(exchange: Exchange) -> Flow[None]:
-    """Leave a response that has answered, so that its connection can be used again."""
-    if exchange.is_open:
-        yield _DRAIN
 
 
 def _resume(call: Call, outbound: Outbound, exchange: Exchange) -> Flow[None]:

@@ -30,10 +30,10 @@ from mcpcore.machines.modern import modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
 from mcpcore.machines.refusals import refusal, result_of
 from mcpcore.machines.requests import (
+    DRAIN,
     GET_HEADERS,
     Outbound,
     close,
-    drain,
     handle_message,
     read_messages,
     resumption,
@@ -94,7 +94,7 @@ def _subscription(call: Call, verdict: Verdict, wanted: SubscriptionFilter) -> F
     outbound = evolve(outbound, request_id=exchange.request_id)
     subscription = _Subscription(call, outbound)
     yield from _read(call, exchange, subscription.take)
-    yield from drain(exchange)
+    yield DRAIN  # The answer has come, and an event stream stays open behind it.
     result_of(exchange)
 
 
