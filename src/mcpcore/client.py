@@ -179,6 +179,7 @@ class Client:
             has_auth=auth is not None,
         )
         known_auth = auth_of(auth, pipeline, self.limits, wall_clock, entropy)
+        is_static = pipeline.is_static and not (known_auth is not None and known_auth.provider.shows_identity)
         self._state = ClientState(
             endpoint=endpoint,
             transport=transport,
@@ -191,10 +192,9 @@ class Client:
             jitter=jitter or no_jitter,
             pinned=pinned,
             opaque_identity=opaque_identity,
+            is_static=is_static,
             caching=caching,
-            partitions=Partitions(
-                Digester(checked_digest_key(digest_key)), self.limits, clock or no_time, pipeline.is_static
-            ),
+            partitions=Partitions(Digester(checked_digest_key(digest_key)), self.limits, clock or no_time, is_static),
             stream_places=Places(self.limits.streams),
             output_validator=output_validator,
             auth=known_auth,

@@ -72,7 +72,10 @@ class Grant(Protocol):
 
 def _check_redirect_uri(_grant: object, _attribute: object, uri: str) -> None:
     """Refuse what no authorization server may send a browser to (2026-07-28, "Communication Security")."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        parts = urlsplit("")
     origin = origin_of(parts)
     is_web = origin is not None and (origin[0] == "https" or is_loopback(origin[1]))
     is_app = "." in parts.scheme  # RFC 8252, section 7.1: a reversed domain name.
@@ -181,6 +184,7 @@ def _read_response(answer: object, state: str, server: AuthorizationServer) -> s
     if not isinstance(answer, str):
         raise OAuthError("the authorization handler returned no URL, which is what the browser was sent back to")
     try:
+        answer.encode()  # What cannot be is no URL.
         pairs = parse_qsl(urlsplit(answer).query, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise OAuthError(f"{_RESPONSE} cannot be parsed") from None
@@ -353,8 +357,8 @@ def _ask_for_assertion(handler: AssertionHandler, petition: Petition) -> Flow[st
         principal=petition.principal,
     )
     assertion = as_text((yield from _ask_user(handler, request, "assertion handler")))
-    if not assertion:
-        raise OAuthError("the assertion handler returned no assertion, which is a string that is not empty")
+    if not assertion or not assertion.isascii():
+        raise OAuthError("the assertion handler returned no assertion, which is ASCII text that is not empty")
     return assertion
 
 

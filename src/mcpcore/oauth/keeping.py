@@ -45,10 +45,10 @@ class Keeping:
         account.token, account.is_loaded = token, True
         return account
 
-    def reload(self, account: Account, old: Token, limits: Limits) -> Flow[Token | None]:
+    def reload(self, account: Account, old: Token | None, limits: Limits) -> Flow[Token | None]:
         """Look whether another process has put something newer than ``old`` there; None if not."""
         stored = yield from self._stored(account, limits)
-        if stored is None or stored.access_token == old.access_token:
+        if stored is None or (old is not None and stored.access_token == old.access_token):
             return None
         account.token = stored
         return stored

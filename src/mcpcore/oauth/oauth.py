@@ -66,7 +66,12 @@ class _Used:
 
 def _check_document_url(_auth: object, _attribute: object, url: str | None) -> None:
     """Refuse what cannot be the URL of a client's metadata (2026-07-28, "Client ID Metadata Documents")."""
-    parts = urlsplit(url or "https://-/-")
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme != "https" or origin_of(parts) is None or parts.path in ("", "/") or parts.fragment:
         raise ConfigurationError("client_metadata_url is an https URL with a path")
 
@@ -163,7 +168,7 @@ class OAuth:
         sent = used.token if isinstance(used, _Used) else None
         if len(attempts) > environment.limits.authorizations:
             return False
-        if isinstance(used, _Used) and _wants_nonce(refusal) and refusal.dpop_nonce not in (None, used.nonce):
+        if self.dpop is not None and isinstance(used, _Used) and _wants_other_nonce(refusal, used.nonce):
             return True
         if request.kind not in _WORTH_A_GRANT:
             return False
@@ -254,13 +259,26 @@ class OAuth:
             before = united(sent.requested, sent.granted)
             return self._grant_anew(account, environment, refusal.challenges, challenged, before)
         first = attempts[0].basis
-        is_first = sent is (first.token if isinstance(first, _Used) else None)
-        if is_first and sent is not None:
+        if sent is None:
+            # Nobody logs in twice for one request, even if the first token was of no use by the time it was sent.
+            return self._begin(account, environment, refusal.challenges, challenged) if len(attempts) == 1 else None
+        if isinstance(first, _Used) and first.token is sent:
             return self._replace(account, environment, sent, refusal.challenges, challenged)
-        if sent is None or sent.is_renewed:
-            before = () if sent is None else sent.requested
-            return self._grant_anew(account, environment, refusal.challenges, challenged, before)
+        if sent.is_renewed:
+            return self._grant_anew(account, environment, refusal.challenges, challenged, sent.requested)
         return None  # It was granted for this very request, so another one would do no better.
+
+    def _begin(
+        self,
+        account: Account,
+        environment: AuthEnvironment,
+        challenges: tuple[Challenge, ...],
+        challenged: tuple[str, ...],
+    ) -> Flow[Token]:
+        """A first token: another process's, if one has logged in by now."""
+        if (stored := (yield from self._keeping.reload(account, None, environment.limits))) is not None:
+            return stored
+        return (yield from self._grant_anew(account, environment, challenges, challenged, ()))
 
     def _renew(self, account: Account, environment: AuthEnvironment) -> Flow[Token | None]:
         """A token in place of one whose time is over, from the same server; None if a person has to be asked."""
@@ -436,8 +454,9 @@ def _is_own_server(environment: AuthEnvironment, issuer: str) -> bool:
     return origin_of(parts) == environment.endpoint.origin and parts.path in ("", "/")
 
 
-def _wants_nonce(refusal: Refusal) -> bool:
-    return refusal.status == 401 and parameter(refusal.challenges, "error") == "use_dpop_nonce"
+def _wants_other_nonce(refusal: Refusal, used: str | None) -> bool:
+    is_asked = refusal.status == 401 and parameter(refusal.challenges, "error") == "use_dpop_nonce"
+    return is_asked and refusal.dpop_nonce not in (None, used)
 
 
 def _lacks_scope(refusal: Refusal) -> bool:

@@ -60,7 +60,7 @@ class Token:
             return None
         access_token, issuer, resource = (as_text(raw.get(key)) for key in ("access_token", "issuer", "resource"))
         kind = _KINDS.get((as_text(raw.get("token_type")) or "").lower())
-        if access_token is None or issuer is None or resource is None or kind is None:
+        if access_token is None or not _fits_header(access_token) or issuer is None or resource is None or kind is None:
             return None
         return cls(
             access_token=access_token,
@@ -77,6 +77,7 @@ class Token:
 
 
 _KINDS: dict[str, TokenType] = {"bearer": "Bearer", "dpop": "DPoP"}
+_FOR_EVER = 1e12  # Seconds; what is longer is no different.
 
 
 @frozen(kw_only=True)
@@ -129,13 +130,15 @@ def read_token(document: dict[str, Any], asked: Asked, limits: Limits) -> Token:
 def _renew_at(expires_in: object, now: float, margin: float) -> float | None:
     """When to use a token no more: a little before it expires, because a request takes its time."""
     text = as_text(expires_in)
-    seconds = float(text) if text is not None and text.isdecimal() and len(text) < 16 else as_number(expires_in)
-    if seconds is None or not seconds >= 0:
+    seconds = float(text) if text is not None and text.isdecimal() else as_number(expires_in)
+    # No time at all is no time that could be meant: the token would have to be renewed before it is ever used.
+    if seconds is None or not 0 < seconds < _FOR_EVER:
         return None
     return now + seconds - min(margin, seconds / 2)
 
 
 def _fits_header(token: str) -> bool:
+    """Whether a token can be sent (RFC 6750, section 2.1, less strictly)."""
     try:
         return encode_value(token).isascii() and " " not in token and "\t" not in token
     except ValueError:

@@ -195,8 +195,7 @@ class Call:
         partition = self.partition
         if partition.principal is None and self.may_keep:
             self.may_keep = partition.key is not None and (
-                self.state.pipeline.is_static
-                or partition.key == self.state.partitions.identity_key(resolution.identity())
+                self.state.is_static or partition.key == self.state.partitions.identity_key(resolution.identity())
             )
 
     def keep(self, revision: Revision, key: CacheKey, result: dict[str, Any], asked: Asked) -> Entry | None:

@@ -95,6 +95,7 @@ class Caching:
 class ClientState:
     """What one client holds.
 
+    :ivar is_static: whether every request gets the same headers, whoever makes it, but for what a principal gets.
     :ivar output_validator: makes what checks structured results, or None if they are not checked.
     :ivar auth: what authorizes requests, or None.
     :ivar trace_hook: says which trace a message belongs to, or None if that is not told.
@@ -122,6 +123,7 @@ class ClientState:
     stream_places: Places = field(repr=False)
     output_validator: OutputValidator | None = field(default=None, repr=False)
     auth: ClientAuth | None = field(default=None, repr=False)
+    is_static: bool = True
     trace_hook: TraceHook | None = field(default=None, repr=False)
     verdict: Verdict | None = None
     over_channel: bool = False

@@ -29,7 +29,7 @@ def set_log_level(call: Call, level: LogLevel) -> Flow[None]:
         yield from rpc.request(call, "logging/setLevel", {"level": level})
     elif call.context.principal is not None:
         call.partition.log_level = level
-    elif call.state.pipeline.is_static and not call.state.opaque_identity:
+    elif call.state.is_static and not call.state.opaque_identity:
         call.state.log_level = level
     else:
         raise LocalProtocolError("whose log level it is to be is not known; give the call's context a principal")
