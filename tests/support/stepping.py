@@ -20,6 +20,7 @@ from mcpcore import (
     Emit,
     EndResponse,
     EventStream,
+    LookUp,
     McpError,
     Operation,
     ReceiveData,
@@ -235,6 +236,8 @@ class Play(Generic[T]):
             case Emit(value=value):
                 self.emitted.append(value)
                 self.operation.emitted()
+            case LookUp():
+                self.operation.looked_up(["93.184.215.14"])
 
     def _use_handler(self, command: CallHandler | Deliver) -> None:
         try:
