@@ -288,6 +288,7 @@ LAYERS = (
         "machines.server_requests",
         "machines.rounds",
         "machines.refusals",
+        "machines.outbound",
         "machines.requests",
         "machines.session",
         "machines.http_sse",

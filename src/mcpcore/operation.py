@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mcpcore.commands import Command, Flow, StoredEntry
-    from mcpcore.machines.requests import Outbound
+    from mcpcore.machines.outbound import Outbound
     from mcpcore.state.call import Call
 T = TypeVar("T")
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.limits import Limits
     from mcpcore.machines.mailboxes import Mailbox
-    from mcpcore.machines.requests import Outbound
+    from mcpcore.machines.outbound import Outbound
     from mcpcore.rules.freshness import Change
     from mcpcore.rules.revisions import Revision
     from mcpcore.state.call import Call

@@ -23,8 +23,9 @@ from mcpcore.commands import Beside, StartReader, WaitFor
 from mcpcore.context import CallContext, RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError, RpcError, TransportError
 from mcpcore.machines.mailboxes import Arrival, Mailboxes, SharedStream, again, arrivals, nobody_cares
+from mcpcore.machines.outbound import GET_HEADERS, Outbound, resolve
 from mcpcore.machines.refusals import refusal
-from mcpcore.machines.requests import GET_HEADERS, Outbound, handle_message, reply, resolve, send
+from mcpcore.machines.requests import handle_message, reply, send
 from mcpcore.machines.session import OpeningRefused, Session, initialize_request, initialized_notification, opening
 from mcpcore.rules.transitions import STREAM, SessionEvent, StreamEvent, StreamState, advance
 from mcpcore.signals import Signal

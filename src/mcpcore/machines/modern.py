@@ -14,7 +14,8 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.jsonrpc import ErrorResponse, Request, Response
 from mcpcore.codecs.shapes import as_object, as_texts
 from mcpcore.context import RequestKind
-from mcpcore.machines.requests import POST_HEADERS, Outbound, resolve, send
+from mcpcore.machines.outbound import POST_HEADERS, Outbound, resolve
+from mcpcore.machines.requests import send
 from mcpcore.rules.metadata import (
     LOG_LEVEL_KEY,
     PROGRESS_TOKEN_KEY,

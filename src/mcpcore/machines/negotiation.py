@@ -27,8 +27,9 @@ from mcpcore.machines.modern import (
     read_discovery,
     supported_versions,
 )
+from mcpcore.machines.outbound import resolve
 from mcpcore.machines.refusals import refusal
-from mcpcore.machines.requests import resolve, send
+from mcpcore.machines.requests import send
 from mcpcore.machines.rounds import result_type
 from mcpcore.machines.session import OpeningRefused, ensure_session
 from mcpcore.machines.shared_store import recall_verdict, share, share_verdict
@@ -42,7 +43,7 @@ from mcpcore.state.response_cache import Asked, Entry
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.machines.exchange import Exchange
-    from mcpcore.machines.requests import Outbound
+    from mcpcore.machines.outbound import Outbound
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.state.call import Call
 

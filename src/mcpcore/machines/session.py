@@ -22,8 +22,9 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.jsonrpc import ErrorResponse, Notification, Request
 from mcpcore.context import RequestKind
 from mcpcore.errors import LocalProtocolError, McpError, RemoteProtocolError
+from mcpcore.machines.outbound import DELETE_HEADERS, POST_HEADERS, Outbound, resolve
 from mcpcore.machines.refusals import refusal
-from mcpcore.machines.requests import DELETE_HEADERS, POST_HEADERS, Outbound, resolve, send
+from mcpcore.machines.requests import send
 from mcpcore.rules.metadata import PROGRESS_TOKEN_KEY, rpc_name, with_meta
 from mcpcore.rules.revisions import REVISIONS, Era, Revision
 from mcpcore.rules.trace_context import trace_in

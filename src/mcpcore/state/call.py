@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mcpcore.context import CallContext
     from mcpcore.machines.http_sse import EventStream
-    from mcpcore.machines.requests import Outbound
+    from mcpcore.machines.outbound import Outbound
     from mcpcore.machines.session import Session
     from mcpcore.rules.freshness import CacheKey
     from mcpcore.rules.parameter_headers import MirroredArgument

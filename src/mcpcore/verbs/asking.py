@@ -17,8 +17,8 @@ from mcpcore.machines.channel import ensure_channel, request_on
 from mcpcore.machines.http_sse import ask, ensure_stream, listen_request
 from mcpcore.machines.modern import DISCOVER, modern_request, send_as_wanted, send_modern, send_once
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era, is_modern_error
+from mcpcore.machines.outbound import resolve
 from mcpcore.machines.refusals import refusal, result_of
-from mcpcore.machines.requests import resolve
 from mcpcore.machines.rounds import finish, result_type
 from mcpcore.machines.session import ensure_session, exchange_in_session, request_message, settle_in_session
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mcpcore.codecs.jsonrpc import Request
     from mcpcore.commands import Flow
     from mcpcore.machines.exchange import Exchange
-    from mcpcore.machines.requests import Outbound
+    from mcpcore.machines.outbound import Outbound
     from mcpcore.rules.pipeline import Resolution
     from mcpcore.state.call import Call
     from mcpcore.state.client_state import Verdict

@@ -28,17 +28,9 @@ from mcpcore.machines.channel import ensure_channel
 from mcpcore.machines.http_sse import ensure_stream
 from mcpcore.machines.modern import modern_request, send_modern
 from mcpcore.machines.negotiation import VerdictBroken, denies_modern_era
+from mcpcore.machines.outbound import GET_HEADERS, Outbound
 from mcpcore.machines.refusals import refusal, result_of
-from mcpcore.machines.requests import (
-    DRAIN,
-    GET_HEADERS,
-    Outbound,
-    close,
-    handle_message,
-    read_messages,
-    resumption,
-    send,
-)
+from mcpcore.machines.requests import DRAIN, close, handle_message, read_messages, resumption, send
 from mcpcore.machines.session import drop, ensure_session
 from mcpcore.rules.metadata import SUBSCRIPTION_ID_KEY
 from mcpcore.signals import Signal
