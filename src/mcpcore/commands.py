@@ -89,6 +89,14 @@ class SendRequest:
     """Where to connect to, in this order, instead of looking up the host once more; none for wherever that is."""
 
     @property
+    def is_carried_through(self) -> bool:
+        """Whether it spends what is good for once, so that its answer must not be lost by giving up the call.
+
+        Carry it to the end of its response then, for at most ``limits.token_request`` seconds.
+        """
+        return self.kind is RequestKind.TOKEN
+
+    @property
     def is_reply(self) -> bool:
         """Whether a call that holds a connection waits for it, so that it must not wait for such a call in turn."""
         return self.kind is RequestKind.RESPONSE

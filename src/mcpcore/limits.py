@@ -84,6 +84,8 @@ class Limits:
     """How many authorization servers it remembers."""
     oauth_bytes: int = 256 * 1024
     """How long the answer of an authorization server, or a metadata document, may be."""
+    token_request: float = 10.0
+    """How many seconds one request for a token may take; it is carried through even if its call is given up."""
     token_margin: float = 10.0
     """How many seconds before its end a token is renewed, but no more than half of its time."""
     handshakes: int = 8

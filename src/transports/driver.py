@@ -43,6 +43,7 @@ from mcpcore import (
     WaitFor,
 )
 
+from .carrying import send_through
 from .company import Company
 from .engines.base import LooksUp
 from .observer import ExchangeSummary
@@ -323,7 +324,10 @@ class Driver:
 
     async def _send(self, operation: Operation[Any], request: SendRequest, responses: list[Response]) -> None:
         try:
-            response = await self.engine.send(request)
+            if request.is_carried_through:
+                response: Response = await send_through(self.engine, request, self.limits.token_request)
+            else:
+                response = await self.engine.send(request)
         except McpError as error:
             self._observe(request, error=error)
             operation.request_failed(error)
