@@ -121,9 +121,9 @@ def prove(client: RegisteredClient, server: AuthorizationServer, environment: Au
     """Prove to ``server`` who this is (RFC 6749, section 2.3; RFC 7523, section 2.2)."""
     method, client_id, secret = client.method_at(server), client.client_id, client.client_secret or ""
     if method == "client_secret_basic":
-        pair = f"{quote_plus(client_id)}:{quote_plus(secret)}".encode("ascii")
+        pair = b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode("ascii")).decode("ascii")
         # The id is in the form as well, where many servers look for it first, whatever the method.
-        return Proof({"client_id": client_id}, {"Authorization": f"Basic {b64encode(pair).decode('ascii')}"}, (secret,))
+        return Proof({"client_id": client_id}, {"Authorization": f"Basic {pair}"}, (secret, pair))
     if method == "client_secret_post":
         return Proof({"client_id": client_id, "client_secret": secret}, {}, (secret,))
     if method == "none" or client.signer is None:

@@ -310,7 +310,7 @@ class OAuth:
                 if error.status is None or not 400 <= error.status < 500 or error.status == 429:
                     raise
                 _log.info("a token could not be renewed: %r", error.error)
-                yield from self._registrations.heed(error, server)
+                yield from self._registrations.heed(error, server, client)
                 yield from self._keeping.forget(account, old)
                 return None
         yield from self._keeping.keep(account, token)
@@ -366,7 +366,7 @@ class OAuth:
         try:
             token = yield from self.grant.obtain(petition)
         except OAuthResponseError as error:
-            yield from self._registrations.heed(error, server)
+            yield from self._registrations.heed(error, server, client)
             raise
         yield from self._keeping.keep(account, token)
         return token

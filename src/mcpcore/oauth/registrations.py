@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 
 @define(eq=False)
+class _Registration:
+    """What this client is at one authorization server.
+
+    :ivar client: None while it has not registered there.
+    :ivar turn: where it registers, once at a time.
+    """
+
+    client: RegisteredClient | None = None
+    turn: Runway = field(factory=Runway)
+
+
+@define(eq=False)
 class Registrations:
     """What this client is, at each authorization server.
 
@@ -39,8 +51,7 @@ class Registrations:
     document_url: str | None
     is_needed: bool
     _by_hand_at: str | None = field(default=None, init=False)
-    _known: dict[str, RegisteredClient] = field(factory=dict[str, RegisteredClient], init=False, repr=False)
-    _turns: dict[str, Runway] = field(factory=dict[str, Runway], init=False, repr=False)
+    _known: dict[str, _Registration] = field(factory=dict[str, _Registration], init=False, repr=False)
 
     def find(self, environment: AuthEnvironment, server: AuthorizationServer) -> Flow[RegisteredClient | None]:
         """Who this client is at ``server``; None if it is nobody, and need not be.
@@ -53,23 +64,32 @@ class Registrations:
             return None
         if self.document_url is not None and server.takes_metadata_documents:
             return RegisteredClient(self.document_url, auth_method="none")
-        turn = self._turns.setdefault(server.issuer, Runway())
-        try:
-            return (
-                yield from take_turns(
-                    turn,
-                    look=lambda: self._known.get(server.issuer),
-                    lead=lambda: self._register(environment, server),
-                )
+        registration = self._at(server.issuer, environment.limits.authorization_servers)
+        return (
+            yield from take_turns(
+                registration.turn,
+                look=lambda: registration.client,
+                lead=lambda: self._register(environment, server, registration),
             )
-        finally:
-            if turn.flight is None:
-                self._turns.pop(server.issuer, None)
+        )
 
-    def heed(self, error: OAuthResponseError, server: AuthorizationServer) -> Flow[None]:
-        """Forget a registration that the authorization server no longer knows (RFC 6749, section 5.2)."""
-        if error.error == "invalid_client" and self._known.pop(server.issuer, None) is not None:
+    def heed(
+        self, error: OAuthResponseError, server: AuthorizationServer, client: RegisteredClient | None
+    ) -> Flow[None]:
+        """Forget a registration that the authorization server no longer knows (RFC 6749, section 5.2).
+
+        :param client: who asked.  Others may have found the same out before, and have registered anew by now.
+        """
+        known = self._known.get(server.issuer)
+        if error.error == "invalid_client" and known is not None and known.client == client:
+            known.client = None
             yield from self._keeping.forget_client(server.issuer, self._metadata.redirect_uri)
+
+    def _at(self, issuer: str, at_most: int) -> _Registration:
+        registration = self._known[issuer] = self._known.pop(issuer, _Registration())
+        if len(self._known) > at_most:
+            del self._known[next(iter(self._known))]
+        return registration
 
     def _check_issuer(self, client: RegisteredClient, issuer: str) -> RegisteredClient:
         self._by_hand_at = client.issuer or self._by_hand_at or issuer
@@ -80,7 +100,9 @@ class Registrations:
             )
         return client
 
-    def _register(self, environment: AuthEnvironment, server: AuthorizationServer) -> Flow[RegisteredClient]:
+    def _register(
+        self, environment: AuthEnvironment, server: AuthorizationServer, registration: _Registration
+    ) -> Flow[RegisteredClient]:
         redirect_uri = self._metadata.redirect_uri
         client = yield from self._keeping.load_client(server.issuer, redirect_uri, environment.limits)
         if client is None:
@@ -91,7 +113,5 @@ class Registrations:
                 )
             client = yield from register(environment, server, self._metadata)
             yield from self._keeping.keep_client(client, redirect_uri)
-        self._known[server.issuer] = client
-        if len(self._known) > environment.limits.authorization_servers:
-            del self._known[next(iter(self._known))]
+        registration.client = client
         return client
