@@ -253,7 +253,7 @@ def test_a_document_that_names_nobody(issuers: Mapping[str, Any]) -> None:
 
 
 def test_scopes_that_are_none_are_left_out() -> None:
-    scene = documented({"resource": MCP, "authorization_servers": [7, ISSUER], "scopes_supported": [1, "a", {}, "b"]})
+    scene = documented({"resource": MCP, "authorization_servers": [7, ISSUER], "scopes_supported": [1, "a", None, "b"]})
     scene.call(scene.client())
     assert scene.world.server.authorized[0].scopes == ("a", "b")
 
