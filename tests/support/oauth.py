@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import count
 from typing import Any, TypeVar
@@ -21,8 +21,8 @@ from mcpcore import (
     SendRequest,
 )
 from mcpcore.oauth.dpop import base64url
-from support.authorization import ISSUER, MCP, REDIRECT, World
-from support.pure import PureDriver, headers_of
+from support.authorization import ISSUER, MCP, PRM, REDIRECT, World
+from support.pure import Answer, PureDriver, headers_of
 
 T = TypeVar("T")
 
@@ -81,17 +81,36 @@ class FakeSigner:
 class Scene:
     """A world, a clock, and a driver; clients and providers are made by its methods.
 
-    :ivar logins: what the person was asked, in order.
+    :ivar instead: is asked first, and answers in the world's place unless it returns None.
     """
 
     world: World = field(factory=World)
     clock: Clock = field(factory=Clock)
     entropy: Entropy = field(factory=Entropy)
+    instead: Callable[[SendRequest], Answer | None] = lambda request: None
     driver: PureDriver = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.world.server.clients["app"] = "app-secret"
-        self.driver = PureDriver(self.world)
+        self.driver = PureDriver(self.answer)
+
+    def answer(self, request: SendRequest) -> Answer:
+        """What the other side answers."""
+        other = self.instead(request)
+        return self.world(request) if other is None else other
+
+    def refuse(self, *methods: str) -> None:
+        """Have the MCP server refuse every token for these, by JSON-RPC method, or HTTP method where there is none."""
+
+        def refusing(request: SendRequest) -> Answer | None:
+            is_refused = request.url == MCP and (request.rpc_method or request.method) in methods
+            return self.world.refuse(401, self.world.challenge) if is_refused else None
+
+        self.instead = refusing
+
+    def since(self, number: int) -> list[str]:
+        """Where requests went after the first ``number``."""
+        return [place_of(request) for request in self.driver.sent[number:]]
 
     def provider(self, grant: Any = None, **options: Any) -> OAuth:
         """A provider; people say yes to everything where no grant is given."""
@@ -136,6 +155,12 @@ class Scene:
         """The tokens that the MCP server was shown, request by request; None for none."""
         shown = (headers_of(request).get("authorization") for request in self.sent_to(MCP))
         return [None if value is None else value.partition(" ")[2] for value in shown]
+
+
+def place_of(request: SendRequest) -> str:
+    """Which of a world's places a request went to."""
+    places = {MCP: "mcp", PRM: "resource"}
+    return places.get(request.url) or request.url.rpartition("/")[2]
 
 
 def as_(principal: str | None) -> CallContext:

@@ -27,7 +27,7 @@ from mcpcore.oauth.interaction import AssertionRequest, AuthorizationRequest
 from mcpcore.oauth.metadata import AuthorizationServer
 from mcpcore.oauth.scopes import OFFLINE_ACCESS, with_refresh
 from mcpcore.oauth.token_requests import exchange_token, request_token
-from mcpcore.redaction import redact_url
+from mcpcore.redaction import HIDDEN, redact_url
 from mcpcore.rules.addresses import Target
 from mcpcore.rules.endpoint import is_loopback, origin_of
 
@@ -197,7 +197,8 @@ def _read_response(answer: object, state: str, server: AuthorizationServer) -> s
     if issuer != server.issuer and (issuer is not None or server.names_itself):
         raise OAuthError(f"{_RESPONSE} is not from {redact_url(server.issuer)}, where the login began; it is not used")
     if "error" in given:
-        raise refused("the login", _printable(given["error"]), _printable(given.get("error_description", "")))
+        told = (given.get(name, "").replace(state, HIDDEN) for name in ("error", "error_description"))
+        raise refused("the login", *map(_printable, told))
     if not given.get("code"):
         raise OAuthError(f"{_RESPONSE} holds no code")
     return given["code"]
