@@ -24,7 +24,9 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 from attrs import frozen
+from keyring.backends.fail import Keyring as NoKeyring
 from support.adapters import nowhere
+from support.keyrings import chosen
 
 import mcpcore
 import transports.__main__
@@ -70,6 +72,13 @@ class Command:
     def __call__(self, *arguments: str) -> Outcome:
         code = transports.cli.run(arguments)
         return Outcome(code, *self._capsys.readouterr())
+
+
+@pytest.fixture(autouse=True)
+def _no_keyring() -> Iterator[None]:
+    """Whoever runs the tests has logged in nowhere."""
+    with chosen(NoKeyring()):
+        yield
 
 
 @pytest.fixture
@@ -428,7 +437,9 @@ def test_a_server_that_wants_a_token_is_told_how_to_get_one(command: Command, mo
         refused = command("tools", served.url, "--bearer-env", "TOKEN")
     assert without.code == refused.code == 4
     assert served.url in without.complaint
-    assert without.complaint.endswith("(401); give a token with --bearer-env NAME")
+    assert without.complaint.endswith(
+        f"(401); log in with mcpcore login {served.url}, or give a token with --bearer-env NAME"
+    )
     assert refused.complaint.endswith("(401); is the token in TOKEN still good?")
 
 
@@ -506,7 +517,7 @@ SOMEWHERE = "https://mcp.example/mcp"
         (["tools", SOMEWHERE, "--header", "Cookie=s3cret"], "the header Cookie belongs to the protocol"),
         (["tools", SOMEWHERE, "--bearer-env", "ABSENT"], "the environment variable ABSENT is not set, or empty"),
         (["tools", SOMEWHERE, "--bearer-env", "BLANK"], "the environment variable BLANK is not set, or empty"),
-        (["tools", SOMEWHERE, "--bearer-env", "cpk-s3cret"], "never the token itself"),
+        (["tools", SOMEWHERE, "--bearer-env", "cpk-s3cret"], "never the secret itself"),
         (["tools", "http://mcp.example/", "--bearer-env", "TOKEN"], "over plain http"),
         (["call", SOMEWHERE], "Missing argument 'TOOL'"),
         (["call", SOMEWHERE, "t", "s3cret"], "it is key=value for a string, or key:=value for JSON"),
@@ -641,7 +652,7 @@ def command_line(*arguments: str) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
-    return {**kept, "PYTHONPATH": str(ROOT / "src"), **more}
+    return {**kept, "PYTHONPATH": str(ROOT / "src"), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", **more}
 
 
 def test_the_console_script_is_the_entry_point() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``mcpcore demo``, ``mcpcore tools URL`` and ``mcpcore call URL TOOL key=value``.
+"""The command line: ``mcpcore demo``, ``tools URL``, ``call URL TOOL key=value``, ``login URL`` and ``logout URL``.
 
 click reads the arguments and rich draws the tables; nothing outside this package imports either.  Whatever a server
 says is shown through :mod:`.text`, so that it can neither steer the terminal nor pass for something else.  Whatever

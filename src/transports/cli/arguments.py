@@ -61,15 +61,15 @@ def header_fields(context: click.Context, parameter: click.Parameter, words: tup
     return headers
 
 
-def token_variable(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
-    """See that the environment variable ``name`` holds a token.
+def secret_variable(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """See that the environment variable ``name`` holds a token, or another secret.
 
     :raises click.BadParameter: if it does not.
     """
     if name is None:
         return None
     if not name.isidentifier():
-        message = "it is the name of an environment variable, never the token itself"
+        message = "it is the name of an environment variable, never the secret itself"
         raise click.BadParameter(message, context, parameter)
     if not os.environ.get(name, "").strip():
         raise click.BadParameter(f"the environment variable {name} is not set, or empty", context, parameter)

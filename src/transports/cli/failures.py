@@ -10,6 +10,8 @@ from mcpcore import (
     HttpStatusError,
     LocalProtocolError,
     McpError,
+    OAuthError,
+    OAuthResponseError,
     TransportError,
     UnauthorizedError,
 )
@@ -20,13 +22,14 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    """The tool says that it failed; or the demonstration did not show what it is to show; or it cannot be printed."""
+    """The tool says that it failed; or the demonstration did not show what it is to show; or it cannot be printed, or
+    kept in the keyring of the system."""
     USAGE = 2
     """The command line, or something that it names, makes no sense; nothing was sent."""
     UNREACHABLE = 3
     """There was no answer, or none in time."""
     REFUSED = 4
-    """The server refuses the credentials (401) or forbids the request (403)."""
+    """The server refuses the credentials (401) or forbids the request (403); or nobody is logged in, or could be."""
     SERVER_ERROR = 5
     """The server answered something else than what was asked for."""
     INTERRUPTED = 130
@@ -41,12 +44,12 @@ class Failure(Exception):
         self.code = code
 
     @classmethod
-    def of(cls, error: McpError, bearer_env: str | None) -> Failure:
+    def of(cls, error: McpError, if_refused: str = "") -> Failure:
         """What ``error`` is to somebody at a terminal.
 
-        :param bearer_env: the environment variable that the token came from, or None if there was no token.
+        :param if_refused: what to do if the server refuses the credentials, or wants some.
         """
-        advice = _advice(error, bearer_env)
+        advice = _advice(error, if_refused)
         return cls(f"{error}; {advice}" if advice else str(error), code_of(error))
 
 
@@ -54,6 +57,7 @@ _CODES: tuple[tuple[type[McpError], ExitCode], ...] = (
     (LocalProtocolError, ExitCode.USAGE),
     (UnauthorizedError, ExitCode.REFUSED),
     (ForbiddenError, ExitCode.REFUSED),
+    (OAuthError, ExitCode.REFUSED),
     (TransportError, ExitCode.UNREACHABLE),
     (DeadlineExceeded, ExitCode.UNREACHABLE),
     (McpError, ExitCode.SERVER_ERROR),
@@ -65,13 +69,15 @@ def code_of(error: McpError) -> ExitCode:
     return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
-def _advice(error: McpError, bearer_env: str | None) -> str:
+def _advice(error: McpError, if_refused: str) -> str:
     """What to do next, where that does not follow from the error itself."""
     match error:
         case UnauthorizedError():
-            return f"is the token in {bearer_env} still good?" if bearer_env else "give a token with --bearer-env NAME"
+            return if_refused
         case HttpStatusError(status=404 | 405):
             return "is this the URL of its MCP endpoint?"
+        case OAuthResponseError(status=404 | 405):
+            return "does this server know logins?"
         case TransportError():
             return "is the server running, and is this its URL?"
         case DeadlineExceeded():

@@ -12,6 +12,7 @@ import mcpcore
 
 from .demo import demo
 from .failures import ExitCode, Failure
+from .login import login, logout
 from .remote import call, tools
 from .telling import tell, warnings_told
 
@@ -19,8 +20,8 @@ from .telling import tell, warnings_told
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all is well, 1 the tool failed, 2 wrong usage, 3 no answer, 4 credentials refused, "
-    "5 any other answer, 130 interrupted.",
+    epilog="Exit codes: 0 all is well, 1 the tool failed, 2 wrong usage, 3 no answer, 4 credentials refused, or a "
+    "login needed, 5 any other answer, 130 interrupted.",
 )
 @click.version_option(mcpcore.__version__)
 @click.pass_context
@@ -34,6 +35,8 @@ def program(context: click.Context) -> None:
 program.add_command(demo)
 program.add_command(tools)
 program.add_command(call)
+program.add_command(login)
+program.add_command(logout)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import click
 from attrs import field, frozen
 
-from mcpcore import CallToolResult, McpError, Tool
+from mcpcore import CallToolResult, McpError, OAuth, Tool
 
 from ..client import Client, connect
 from ..config import ServerConfig
-from .arguments import header_fields, refuse_with, server_configs, token_variable, tool_arguments
+from .arguments import header_fields, refuse_with, secret_variable, server_configs, tool_arguments
 from .failures import ExitCode, Failure
+from .logged_in import login_command, stored_login
 from .output import as_ascii, console, result_text, tools_table
 from .progress import progress_shown
 from .running import run_on
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 _SERVER_OPTIONS = (
     click.option(
-        "--bearer-env", metavar="NAME", callback=token_variable, help="Send the token in this environment variable."
+        "--bearer-env", metavar="NAME", callback=secret_variable, help="Send the token in this environment variable."
     ),
     click.option(
         "--header",
@@ -71,20 +72,34 @@ class Target:
         """
 
         async def visit() -> T:
-            async with self._connect() as client:
+            login = None if self._has_credentials else await stored_login(self.url, self.timeout)
+            async with self._connect(login) as client:
                 return await question(client)
 
         try:
             return run_on("asyncio", visit)
         except McpError as error:
-            raise Failure.of(error, self.bearer_env) from error
+            raise Failure.of(error, self._if_refused()) from error
 
-    def _connect(self) -> Client:
+    @property
+    def _has_credentials(self) -> bool:
+        return self.bearer_env is not None or "authorization" in map(str.lower, self.headers)
+
+    def _if_refused(self) -> str:
+        """What to do about a 401."""
+        if self.bearer_env is not None:
+            return f"is the token in {self.bearer_env} still good?"
+        if self._has_credentials:
+            return "is what --header says still good?"
+        return f"log in with {login_command(self.url)}, or give a token with --bearer-env NAME"
+
+    def _connect(self, login: OAuth | None) -> Client:
         return connect(
             self.url,
             type="sse" if self.sse else "auto",
             headers=self.headers,
             auth_token=os.environ[self.bearer_env] if self.bearer_env else None,
+            auth=login,
             protocol_version=self.protocol_version,
             timeout=self.timeout,
             allow_insecure_http=self.allow_insecure_http,
