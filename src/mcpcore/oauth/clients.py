@@ -121,9 +121,10 @@ def prove(client: RegisteredClient, server: AuthorizationServer, environment: Au
     """Prove to ``server`` who this is (RFC 6749, section 2.3; RFC 7523, section 2.2)."""
     method, client_id, secret = client.method_at(server), client.client_id, client.client_secret or ""
     if method == "client_secret_basic":
-        pair = b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode("ascii")).decode("ascii")
+        encoded = quote_plus(secret)
+        pair = b64encode(f"{quote_plus(client_id)}:{encoded}".encode("ascii")).decode("ascii")
         # The id is in the form as well, where many servers look for it first, whatever the method.
-        return Proof({"client_id": client_id}, {"Authorization": f"Basic {pair}"}, (secret, pair))
+        return Proof({"client_id": client_id}, {"Authorization": f"Basic {pair}"}, (secret, encoded, pair))
     if method == "client_secret_post":
         return Proof({"client_id": client_id, "client_secret": secret}, {}, (secret,))
     if method == "none" or client.signer is None:
@@ -160,18 +161,16 @@ class ClientMetadata:
 
     def document(self, auth_method: AuthMethod) -> dict[str, Any]:
         """The body of a registration request."""
-        document: dict[str, Any] = {
+        assert self.redirect_uri is not None  # Who never sends a browser away is registered by hand, or not at all.
+        return {
             "client_name": self.name,
+            "redirect_uris": [self.redirect_uri],
             "grant_types": list(self.grant_types),
+            "response_types": ["code"],
+            "application_type": application_type(self.redirect_uri),
             "token_endpoint_auth_method": auth_method,
+            **self.more,
         }
-        if self.redirect_uri is not None:
-            document |= {
-                "redirect_uris": [self.redirect_uri],
-                "response_types": ["code"],
-                "application_type": application_type(self.redirect_uri),
-            }
-        return {**document, **self.more}
 
 
 def application_type(redirect_uri: str) -> str:
