@@ -72,7 +72,6 @@ def test_a_url_that_may_be_asked(url: str, host: str, reach: Reach | None) -> No
         "http://10.0.0.1/",
         "http://127.1/",
         "http://localhost.example/",
-        "http://[::ffff:127.0.0.1]/",
     ],
 )
 def test_a_url_that_may_not(url: str) -> None:
