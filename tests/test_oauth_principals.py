@@ -1,0 +1,666 @@
+"""Whose token goes with whose call: each identity's with its own, whatever others do at the same time, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+import pytest
+from support.authorization import FOUND, ISSUER, MCP, PRM, form_of
+from support.oauth import BY_HAND, Clock, Scene, as_, grant_types
+from support.pure import Answer, Reply, headers_of, result_reply
+from support.stepping import HandshakeServer, Play
+from support.stepping import World as Stage
+
+from mcpcore import (
+    AuthorizationCode,
+    AuthProvider,
+    BearerAuth,
+    CallContext,
+    CallHandler,
+    Client,
+    ClientCredentials,
+    ConfigurationError,
+    Credentials,
+    EnterpriseManaged,
+    Limits,
+    LocalProtocolError,
+    OAuth,
+    OAuthError,
+    RedirectError,
+    RequestContext,
+    SendRequest,
+    UnauthorizedError,
+)
+
+TOKEN = f"{ISSUER}/token"
+TOOLS = {"resultType": "complete", "tools": [], "ttlMs": 3_600_000, "cacheScope": "private"}
+
+
+def stage_of(scene: Scene, client: Client) -> Stage:
+    """A place where several calls of one client go on by hand."""
+    return Stage(client, scene.answer)
+
+
+def call_of(stage: Stage, principal: str | None) -> Play[Any]:
+    return stage.play(stage.client.call_tool("find", context=as_(principal)))
+
+
+def listing(scene: Scene) -> None:
+    """Have the MCP server list tools, for those whom it lets in."""
+    scene.instead = lambda request: (
+        result_reply(request, TOOLS)
+        if request.rpc_method == "tools/list" and scene.world.owner_of(request) is not None
+        else None
+    )
+
+
+# However calls interleave
+
+
+def check_owners(scene: Scene, request: SendRequest) -> None:
+    """Whatever a request shows that is somebody's is that of whose call it is."""
+    server, principal = scene.world.server, request.principal or "application"
+    if request.url == MCP:
+        owner = scene.world.owner_of(request)
+        assert owner is None or owner[0] == principal
+    elif request.url == TOKEN:
+        form = form_of(request)
+        if "refresh_token" in form and form["refresh_token"] in server.refresh_tokens:
+            assert server.refresh_tokens[form["refresh_token"]][0] == principal
+        if "code" in form:
+            assert server.codes[form["code"]]["principal"] == principal
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_token_goes_with_its_owners_calls_alone(seed: int) -> None:
+    random, scene = Random(seed), Scene()
+    limits = Limits(accounts=2) if seed % 4 == 0 else Limits()
+    client = scene.client(limits=limits)
+    stage = stage_of(scene, client)
+
+    def checking(request: SendRequest) -> None:
+        check_owners(scene, request)
+        if random.random() < 0.05:
+            scene.world.server.tokens.clear()
+        if random.random() < 0.05:
+            scene.world.server.refresh_tokens.clear()
+        if random.random() < 0.1:
+            scene.clock.now += 595
+
+    scene.instead = checking
+    plays = [call_of(stage, random.choice(["alice", "bob", None])) for _ in range(6)]
+    while going := [play for play in plays if not play.over]:
+        random.shuffle(going)
+        assert any(play.step() or play.over for play in going), "they wait for each other"
+    for play in plays:
+        assert play.error is None or isinstance(play.error, UnauthorizedError)
+    assert stage.leftovers() == []
+
+
+def test_nobody_waits_for_another_identity() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client(scene.provider(client=BY_HAND)))
+    alice, bob = call_of(stage, "alice"), call_of(stage, "bob")
+    alice.until(CallHandler)
+    bob.finish()
+    assert [owner for _, owner in scene.world.seen] == [None, None, "bob"]
+    alice.finish()
+    assert scene.world.seen[-1] == ("tools/call", "alice")
+
+
+def test_an_identity_is_a_principal_at_a_resource_of_an_issuer() -> None:
+    scene = Scene()
+    two = "https://two.example/mcp"
+    well_known = "https://two.example/.well-known/oauth-protected-resource/mcp"
+    scene.world.documents[well_known] = {"resource": two, "authorization_servers": [ISSUER]}
+    scene.world.documents[two] = lambda request: (
+        scene.world.refuse(401, {})
+        if headers_of(request).get("authorization") is None
+        else result_reply(request, FOUND)
+    )
+    auth = scene.provider()
+    one, other = scene.client(auth), scene.client(auth, two)
+    for client in (one, other, one, other):
+        scene.call(client)
+    assert [form["resource"] for form in scene.world.server.asked] == [MCP, two]
+    assert scene.tokens_sent() == [None, "access-2", "access-2"]
+    assert [headers_of(request).get("authorization") for request in scene.sent_to(two)] == [
+        None,
+        "Bearer access-4",
+        "Bearer access-4",
+    ]
+    assert len(scene.world.server.registered) == 1
+
+
+def test_clients_of_one_server_may_share_a_login() -> None:
+    scene = Scene()
+    auth = scene.provider()
+    scene.call(scene.client(auth))
+    scene.call(scene.client(auth))
+    assert scene.logins == 1
+
+
+def test_without_a_principal_it_is_the_applications_own_call() -> None:
+    scene = Scene()
+    client = scene.client()
+    for principal in (None, "alice", None):
+        scene.call(client, principal)
+    assert [request.principal for request in scene.world.server.authorized] == [None, "alice"]
+
+
+PEOPLES = {
+    "a person's": lambda scene: scene.provider(),
+    "an enterprise's": lambda scene: scene.provider(
+        EnterpriseManaged(lambda request: "id", token_endpoint="https://idp.example/token"), client=BY_HAND
+    ),
+}
+
+
+@pytest.mark.parametrize("of", PEOPLES.values(), ids=PEOPLES)
+@pytest.mark.parametrize(
+    "options", [{"get_headers": lambda context: {"X-User": "u"}}, {"forward": ["X-User"]}], ids=str
+)
+def test_it_must_be_said_whose_token_is_wanted(of: Callable[[Scene], OAuth], options: dict[str, Any]) -> None:
+    scene = Scene()
+    auth = of(scene)
+    client = scene.client(auth, **options)
+    for operation in (client.call_tool("find"), client.log_in()):
+        error = scene.fail(operation)
+        assert isinstance(error, LocalProtocolError)
+        assert "principal" in str(error)
+    assert scene.driver.sent == []
+    if auth.grant.is_interactive:
+        scene.call(client)
+
+
+def test_an_application_may_resolve_headers_besides() -> None:
+    scene = Scene()
+    listing(scene)
+    users = iter("abba")
+    auth = scene.provider(ClientCredentials(), client=BY_HAND)
+    client = scene.client(auth, get_headers=lambda context: {"X-User": next(users)})
+    scene.run(client.list_tools())  # asks twice
+    scene.run(client.list_tools())
+    scene.run(client.list_tools())
+    assert [headers_of(request).get("x-user") for request in scene.sent_to(MCP)] == ["a", "b", "b", "a"]
+    # What was answered to one user is no other user's, whatever the token.
+    assert client.statistics().anonymous_partitions == 2
+
+
+# What an identity has stays its own while its tokens change
+
+
+@pytest.mark.parametrize("principal", ["alice", None])
+@pytest.mark.parametrize("is_application", [False, True])
+def test_a_cache_outlives_tokens(principal: str | None, is_application: bool) -> None:
+    scene = Scene()
+    listing(scene)
+    auth = scene.provider(ClientCredentials(), client=BY_HAND) if is_application else scene.provider()
+    client = scene.client(auth)
+    scene.run(client.list_tools(context=as_(principal)))
+    for _ in range(2):
+        scene.clock.now += 595
+        scene.call(client, principal)
+    before = len(scene.driver.sent)
+    scene.run(client.list_tools(context=as_(principal)))
+    assert scene.since(before) == []
+    assert len(set(scene.tokens_sent())) == 4
+    statistics = client.statistics()
+    assert (statistics.partitions, statistics.anonymous_partitions) == ((1, 0) if principal else (0, 1))
+    assert statistics.cache_hits == 1
+
+
+@pytest.mark.parametrize("principal", ["alice", None])
+def test_a_session_outlives_tokens(principal: str | None) -> None:
+    scene, server = Scene(), HandshakeServer()
+    scene.instead = lambda request: (
+        server(request) if request.url == MCP and scene.world.owner_of(request) is not None else None
+    )
+    client = scene.client(scene.provider(ClientCredentials(), client=BY_HAND), protocol_version="2025-11-25")
+    scene.call(client, principal)
+    scene.clock.now += 595
+    scene.call(client, principal)
+    scene.world.server.tokens.clear()
+    scene.call(client, principal)
+    assert server.opened == 1
+    [goodbye] = client.close()
+    scene.run(goodbye)
+    assert server.known == set()
+
+
+# One at a time, for all that wait
+
+
+def play_to_the_end(plays: list[Play[Any]]) -> int:
+    """Let all go on in turn until all are over; how many were asking a person at once, at most."""
+    most, steps = 0, [True]
+    while any(steps):
+        steps = [play.step() for play in plays]
+        most = max(most, sum(isinstance(play.peek(), CallHandler) for play in plays))
+    assert all(play.over for play in plays)
+    return most
+
+
+def test_twenty_calls_make_one_login_and_one_renewal() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    for _ in range(2):
+        plays = [call_of(stage, "alice") for _ in range(20)]
+        play_to_the_end(plays)
+        assert all(play.error is None for play in plays)
+        scene.clock.now += 595
+    assert grant_types(scene.world.server.asked) == ["authorization_code", "refresh_token"]
+    assert len(scene.world.server.registered) == 1
+
+
+def test_twenty_refusals_of_one_token_make_one_renewal() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    call_of(stage, "alice").finish()
+    scene.world.server.tokens.clear()
+    plays = [call_of(stage, "alice") for _ in range(20)]
+    play_to_the_end(plays)
+    assert all(play.error is None for play in plays)
+    assert grant_types(scene.world.server.asked) == ["authorization_code", "refresh_token"]
+
+
+def test_many_identities_make_one_registration() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    play_to_the_end([call_of(stage, f"user-{number}") for number in range(10)])
+    assert len(scene.world.server.registered) == 1
+    assert scene.logins == 10
+
+
+def failing_first(scene: Scene, times: int) -> OAuth:
+    """People who refuse so many times before they say yes."""
+    left = [times]
+
+    def handler(request: Any) -> str:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ValueError
+        return scene.world.log_in(request)
+
+    return scene.provider(AuthorizationCode(handler, redirect_uri="http://127.0.0.1/"))
+
+
+def test_whoever_fails_fails_alone() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client(failing_first(scene, 3)))
+    plays = [call_of(stage, "alice") for _ in range(8)]
+    assert play_to_the_end(plays) == 1
+    failed = [play for play in plays if play.error is not None]
+    assert len(failed) == 3
+    assert all(isinstance(play.error, OAuthError) for play in failed)
+    assert scene.logins == 1
+
+
+@pytest.mark.parametrize("at", [CallHandler, SendRequest])
+def test_whoever_gives_up_makes_way(at: type[Any]) -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    leader, *others = (call_of(stage, "alice") for _ in range(4))
+    leader.until(at, **({"url": TOKEN} if at is SendRequest else {}))
+    for other in others:
+        other.until_blocked()
+    leader.cancel()
+    play_to_the_end(others)
+    assert all(other.error is None for other in others)
+    assert [owner for _, owner in scene.world.seen[-3:]] == ["alice"] * 3
+    assert scene.logins == (1 if at is CallHandler else 2)
+    assert stage.leftovers() == []
+
+
+def test_whoever_gives_up_a_renewal_makes_way() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    call_of(stage, "alice").finish()
+    scene.clock.now += 595
+    leader, other = call_of(stage, "alice"), call_of(stage, "alice")
+    leader.until(SendRequest, url=TOKEN)
+    other.until_blocked()
+    leader.cancel()
+    other.finish()
+    assert scene.logins == 1
+
+
+def test_who_waited_for_a_renewal_that_led_nowhere_does_not_try_it_again() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    call_of(stage, "alice").finish()
+    scene.clock.now += 595
+    scene.world.server.refresh_tokens.clear()
+    plays = [call_of(stage, "alice") for _ in range(3)]
+    play_to_the_end(plays)
+    assert all(play.error is None for play in plays)
+    assert grant_types(scene.world.server.asked) == ["authorization_code", "refresh_token", "authorization_code"]
+
+
+def test_a_login_waits_for_one_that_is_under_way() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client())
+    scene.instead = lambda request: (
+        result_reply(request, {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}})
+        if request.rpc_method == "server/discover"
+        else None
+    )
+    call = call_of(stage, "alice")
+    call.until(CallHandler)
+    login = stage.play(stage.client.log_in(context=as_("alice")))
+    login.until_blocked()
+    call.finish()
+    assert login.finish().issuer == ISSUER
+    assert scene.logins == 1
+
+
+def test_identities_that_nobody_uses_are_forgotten_first() -> None:
+    scene = Scene()
+    stage = stage_of(scene, scene.client(limits=Limits(accounts=1)))
+    alice = call_of(stage, "alice")
+    alice.until(CallHandler)
+    call_of(stage, "bob").finish()
+    alice.finish()
+    call_of(stage, "alice").finish()
+    assert scene.logins == 2  # Alice's was being worked on, so Bob's account came beside it.
+    call_of(stage, "carol").finish()
+    call_of(stage, "alice").finish()
+    assert scene.logins == 4
+
+
+# Beside other ways to authorize
+
+
+def test_a_resolver_that_authorizes_wins_and_answers_for_itself() -> None:
+    scene = Scene()
+    seen: list[RequestContext] = []
+
+    def resolver(context: RequestContext) -> dict[str, str]:
+        seen.append(context)
+        return {"authorization": "Bearer own"}
+
+    client = scene.client(get_headers=resolver)
+    assert isinstance(scene.refused(client), UnauthorizedError)
+    assert [context.attempt for context in seen] == [1, 2]
+    assert seen[1].challenge is not None
+    assert scene.since(0) == ["mcp", "mcp"]
+    assert scene.tokens_sent() == ["own", "own"]
+
+
+def test_a_resolver_that_gives_way_leaves_it_to_auth() -> None:
+    scene = Scene()
+    client = scene.client(get_headers=lambda context: {"Authorization": "Bearer own"} if context.attempt == 1 else None)
+    scene.call(client)
+    assert scene.tokens_sent() == ["own", None, "access-2"]
+
+
+def test_a_resolver_sees_the_token_and_may_leave_it() -> None:
+    scene = Scene()
+    seen: list[str | None] = []
+    client = scene.client(get_headers=lambda context: seen.append(context.headers.get("authorization")))
+    scene.call(client)
+    assert seen == [None, "Bearer access-2"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"auth_token": "t"},
+        {"headers": {"authorization": "Bearer t"}},
+        {"forward": ["Authorization"]},
+        {"auth": object()},
+        {"wall_clock": None},
+    ],
+    ids=str,
+)
+def test_what_auth_excludes(options: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"auth": BearerAuth(lambda request: "t"), "wall_clock": Clock(), **options}
+    with pytest.raises(ConfigurationError, match="auth") as caught:
+        Client(MCP, **given)
+    assert caught.value.server == MCP
+
+
+def test_auth_draws_from_the_operating_system_where_nothing_else_is_given() -> None:
+    scene = Scene()
+    client = Client(MCP, auth=scene.provider(), wall_clock=scene.clock)
+    scene.call(client)
+    assert len({request.state for request in scene.world.server.authorized}) == 1
+
+
+# Who gets to see what
+
+CONFIGURED: dict[str, Any] = {
+    "headers": {"X-Key": "k"},
+    "get_headers": lambda context: {"X-Own": "o"},
+    "forward": ["X-F"],
+}
+OF_ANY_CLIENT = {"user-agent", "accept", "accept-encoding"}
+
+
+def test_each_server_is_sent_what_is_for_it() -> None:
+    scene = Scene()
+    client = scene.client(**CONFIGURED)
+    context = CallContext(principal="alice", request_headers={"X-F": "f"})
+    scene.run(client.call_tool("find", context=context))
+    scene.clock.now += 595
+    scene.run(client.call_tool("find", context=context))
+    scene.run(client.log_out(context=context))
+    for request in scene.driver.sent:
+        headers = headers_of(request)
+        if request.url == MCP:
+            assert {"x-key", "x-own", "x-f", "mcp-protocol-version"} <= headers.keys()
+        else:
+            assert headers.keys() <= OF_ANY_CLIENT | {"content-type"}
+            told = [*headers.values(), request.url, request.body.decode()]
+            assert not any(token in text for token in scene.world.server.tokens for text in told)
+    assert len(scene.driver.sent) == 9
+
+
+def test_a_redirect_is_followed_with_the_token() -> None:
+    scene = Scene()
+    moved = "https://mcp.example/moved"
+
+    def redirecting(request: SendRequest) -> Answer | None:
+        if request.url == MCP:
+            return Reply(307, {"location": "/moved"})
+        if request.url == moved:
+            owner = scene.world.owner_of(request)
+            return (
+                scene.world.refuse(401, {"resource_metadata": PRM}) if owner is None else result_reply(request, FOUND)
+            )
+        return None
+
+    scene.instead = redirecting
+    scene.call(scene.client(redirects="same-origin"))
+    shown = [headers_of(request).get("authorization") for request in scene.sent_to(moved)]
+    assert shown == [None, "Bearer access-2"]
+
+
+def test_a_redirect_takes_no_token_elsewhere() -> None:
+    scene = Scene()
+    client = scene.client(redirects="same-origin")
+    scene.call(client)
+    scene.instead = lambda request: Reply(307, {"location": "https://evil.example/mcp"}) if request.url == MCP else None
+    assert isinstance(scene.refused(client), RedirectError)
+    assert not any("evil" in request.url for request in scene.driver.sent)
+
+
+# Bring your own token
+
+
+def letting_in(*tokens: str) -> Callable[[SendRequest], Answer]:
+    """An MCP server that lets these tokens in, and says whose tools it lists."""
+
+    def answer(request: SendRequest) -> Answer:
+        token = headers_of(request).get("authorization", "").removeprefix("Bearer ")
+        if token not in tokens:
+            return Reply(401, {"www-authenticate": 'Basic realm="b", Bearer scope="s"'})
+        tools = [{"name": f"of-{token}", "inputSchema": {"type": "object"}}]
+        return result_reply(request, {**TOOLS, "tools": tools} if request.rpc_method == "tools/list" else FOUND)
+
+    return answer
+
+
+def bearing(*tokens: Any) -> tuple[BearerAuth, list[RequestContext]]:
+    """A token source that gives these in turn, or raises them; and what it was asked."""
+    seen, left = list[RequestContext](), list(tokens)
+
+    def source(request: RequestContext) -> Any:
+        seen.append(request)
+        token = left.pop(0)
+        if isinstance(token, Exception):
+            raise token
+        return token
+
+    return BearerAuth(source), seen
+
+
+def bearer_scene(auth: BearerAuth, *let_in: str, **options: Any) -> tuple[Scene, Client]:
+    scene = Scene()
+    scene.instead = letting_in(*let_in)
+    return scene, scene.client(auth, **options)
+
+
+def test_a_token_of_ones_own_is_asked_for_each_request() -> None:
+    auth, seen = bearing("one", "two")
+    scene, client = bearer_scene(auth, "one", "two")
+    scene.call(client)
+    scene.call(client)
+    assert scene.tokens_sent() == ["one", "two"]
+    assert [(request.attempt, request.challenge, request.principal) for request in seen] == [(1, None, "alice")] * 2
+    assert seen[0].rpc_method == "tools/call"
+
+
+@pytest.mark.parametrize(("let_in", "is_let_in"), [("new", True), ("other", False)])
+def test_it_is_asked_for_once_more_after_a_401(let_in: str, is_let_in: bool) -> None:
+    auth, seen = bearing("old", "new")
+    scene, client = bearer_scene(auth, let_in)
+    if is_let_in:
+        scene.call(client)
+    else:
+        assert isinstance(scene.refused(client), UnauthorizedError)
+    assert scene.tokens_sent() == ["old", "new"]
+    assert seen[1].attempt == 2
+    assert seen[1].challenge is not None
+    assert seen[1].challenge.parameters == {"scope": "s"}
+
+
+def test_a_403_asks_for_no_other() -> None:
+    auth, seen = bearing("one")
+    scene = Scene()
+    scene.instead = lambda request: Reply(403)
+    scene.refused(scene.client(auth))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("token", ["", None, b"bytes", 7, ValueError("secret words"), "a\nb"])
+def test_a_token_that_is_none_is_not_sent(token: Any) -> None:
+    auth, _ = bearing(token)
+    scene, client = bearer_scene(auth, "one")
+    error = scene.refused(client)
+    assert isinstance(error, LocalProtocolError if token == "a\nb" else OAuthError)
+    assert error.__cause__ is (token if isinstance(token, Exception) else None)
+    assert "secret words" not in str(error)
+    assert scene.driver.sent == []
+
+
+def test_it_wants_no_nonces() -> None:
+    auth, _ = bearing("one")
+    scene = Scene()
+    scene.instead = lambda request: result_reply(request, FOUND, dpop_nonce="n")
+    scene.call(scene.client(auth))
+
+
+def names(scene: Scene, client: Client, principal: str | None = None) -> list[str]:
+    return [tool.name for tool in scene.run(client.list_tools(context=as_(principal)))]
+
+
+def test_without_a_principal_each_token_is_an_identity_of_its_own() -> None:
+    auth, _ = bearing("a", "b", "a")
+    scene, client = bearer_scene(auth, "a", "b")
+    assert [names(scene, client) for _ in range(3)] == [["of-a"], ["of-b"], ["of-a"]]
+    assert scene.tokens_sent() == ["a", "b"]
+    assert client.statistics().anonymous_partitions == 2
+
+
+def test_what_another_token_was_told_is_not_kept_for_the_first() -> None:
+    auth, _ = bearing("a", "b", "a")
+    scene, client = bearer_scene(auth, "b")
+    assert names(scene, client) == ["of-b"]
+    scene.instead = letting_in("a", "b")
+    assert names(scene, client) == ["of-a"]
+
+
+def test_with_a_principal_tokens_may_change() -> None:
+    auth, _ = bearing("a", "b")
+    scene, client = bearer_scene(auth, "a", "b")
+    assert [names(scene, client, "alice") for _ in range(2)] == [["of-a"]] * 2
+    assert scene.tokens_sent() == ["a"]
+
+
+def test_nobody_ends_the_session_of_an_unknown_token() -> None:
+    auth, _ = bearing(*"aaaaa")
+    scene = Scene()
+    scene.instead = HandshakeServer()
+    client = scene.client(auth, protocol_version="2025-11-25")
+    scene.call(client, None)
+    assert client.close() == []
+    assert client.statistics().sessions == 0
+
+
+def test_nobody_knows_whose_log_level_it_is() -> None:
+    auth, _ = bearing("a")
+    scene, client = bearer_scene(auth, "a")
+    assert isinstance(scene.fail(client.set_log_level("debug")), LocalProtocolError)
+
+
+def test_any_provider_may_authorize() -> None:
+    """One of the user's own; headers that it shows tell no identities apart."""
+
+    class Own:
+        shows_identity = False
+
+        def headers(self, request: RequestContext, environment: object) -> Any:
+            yield from ()
+            return Credentials({"Authorization": f"Own {request.request_id}"})
+
+        def refused(self, request: object, environment: object, attempts: object, refusal: object) -> Any:
+            yield from ()
+            return False
+
+        def told_nonce(self, request: object, environment: object, nonce: str) -> None: ...
+
+    own: AuthProvider = Own()
+    scene = Scene()
+    scene.instead = lambda request: result_reply(request, TOOLS)
+    client = scene.client(own)
+    scene.run(client.list_tools())
+    scene.run(client.list_tools())
+    assert len(scene.driver.sent) == 1
+    assert headers_of(scene.driver.sent[0])["authorization"].startswith("Own ")
+
+
+def test_what_a_provider_says_is_checked() -> None:
+    headers: Mapping[str, str] = {"Mcp-Session-Id": "mine"}
+
+    class Own(BearerAuth):
+        def headers(self, request: object, environment: object) -> Any:
+            yield from ()
+            return Credentials(headers)
+
+    scene = Scene()
+    error = scene.refused(scene.client(Own(lambda request: "t")))
+    assert isinstance(error, LocalProtocolError)
+    assert "Mcp-Session-Id" in str(error)
+
+
+def test_tokens_go_over_plain_http_to_this_machine_alone() -> None:
+    auth, _ = bearing("t", "t")
+    scene = Scene()
+    scene.instead = letting_in("t")
+    error = scene.refused(scene.client(auth, "http://mcp.example/mcp"))
+    assert isinstance(error, LocalProtocolError)
+    scene.call(scene.client(auth, "http://127.0.0.1/mcp"))
+    assert [request.url for request in scene.driver.sent] == ["http://127.0.0.1/mcp"]
