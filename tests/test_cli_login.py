@@ -29,7 +29,7 @@ from attrs import define, field, frozen
 from keyring.backends.fail import Keyring as NoKeyring
 from support.adapters import nowhere, tls
 from support.browser import browse
-from support.keyrings import MemoryKeyring, chosen
+from support.keyrings import FileKeyring, MemoryKeyring, chosen
 from support.processes import starting
 
 import transports.cli
@@ -392,12 +392,12 @@ def test_without_a_keyring_there_are_no_logins_and_all_else_is_as_before(
 # How a login fails
 
 
-def sent_back(said: dict[str, str]) -> Callable[[str], httpx.Response]:
+def sent_back(said: dict[str, str]) -> Callable[[str], None]:
     """A browser that comes back with this."""
 
-    def visit(url: str) -> httpx.Response:
+    def visit(url: str) -> None:
         asked = dict(parse_qsl(urlsplit(url).query))
-        return browse(f"{asked['redirect_uri']}?{urlencode({'state': asked['state'], **said})}")
+        browse(f"{asked['redirect_uri']}?{urlencode({'state': asked['state'], **said})}")
 
     return visit
 
@@ -542,34 +542,30 @@ def test_wrong_usage_is_one_line_without_the_secret(
     assert "s3cret" not in outcome.err
 
 
-# In processes of their own
+# In a process of its own
 
 
 def test_a_login_outlives_its_process_and_shows_no_secret_to_others(
-    places: dict[str, Place], port: str, tmp_path: Path
+    command: Command, places: dict[str, Place], port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, file, notes = places["apart"], tmp_path / "keyring.json", tmp_path / "browser"
     client = place.register(f"http://127.0.0.1:{port}/callback")
+    monkeypatch.setenv("KEYRING_FILE", str(file))
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}",
         "PYTHON_KEYRING_BACKEND": "support.keyrings.FileKeyring",
-        "KEYRING_FILE": str(file),
         "BROWSER": shlex.join([sys.executable, "-m", "support.browser", "%s"]),
         "BROWSER_NOTES": str(notes),
         "CLIENT_SECRET": client["client_secret"],
     }
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "transports", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=50)
-
     by_hand = ("--client-id", client["client_id"], "--client-secret-env", "CLIENT_SECRET", "--port", port)
-    login = run("login", place.url, *by_hand)
+    words = [sys.executable, "-m", "transports", "login", place.url, *by_hand]
+    login = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=50)
     assert login.returncode == 0, login.stderr
     secrets = secrets_in(json.loads(file.read_text()))
     assert client["client_secret"] in secrets
-    called = run("call", place.url, "whoami")
-    assert json.loads(called.stdout)["user"] == "alice"
-    told = notes.read_text() + "".join(done.stdout + done.stderr for done in (login, called))
+    told = notes.read_text() + login.stdout + login.stderr
     assert not [secret for secret in secrets if secret in told]
+    with chosen(FileKeyring()):
+        assert json.loads(command("call", place.url, "whoami").out)["user"] == "alice"

@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-
-import httpx
+from urllib.request import ProxyHandler, build_opener
 
 USER = "alice"
 
 
-def browse(url: str) -> httpx.Response:
-    """The page that ``url`` leads to in the end."""
-    with httpx.Client(follow_redirects=True, cookies={"user": USER}) as tabs:
-        return tabs.get(url)
+def browse(url: str) -> None:
+    """Go where ``url`` leads to in the end; a page with an error is an error."""
+    window = build_opener(ProxyHandler({}))
+    window.addheaders = [("Cookie", f"user={USER}")]
+    window.open(url).close()
 
 
 if __name__ == "__main__":
     Path(os.environ["BROWSER_NOTES"]).write_text("\n".join(sys.argv))
-    sys.exit(0 if browse(sys.argv[1]).status_code == 200 else 1)
+    browse(sys.argv[1])
