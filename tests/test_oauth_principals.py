@@ -1,4 +1,4 @@
-"""Whose token goes with whose call: each identity's with its own, whatever others do at the same time, and nowhere else."""
+"""Whose token goes with whose call: each identity's with its own, whatever others do meanwhile, and nowhere else."""
 
 from __future__ import annotations
 
@@ -159,9 +159,7 @@ PEOPLES = {
 
 
 @pytest.mark.parametrize("of", PEOPLES.values(), ids=PEOPLES)
-@pytest.mark.parametrize(
-    "options", [{"get_headers": lambda context: {"X-User": "u"}}, {"forward": ["X-User"]}], ids=str
-)
+@pytest.mark.parametrize("options", [{"get_headers": lambda context: {"X-User": "u"}}, {"forward": ["X-User"]}])
 def test_it_must_be_said_whose_token_is_wanted(of: Callable[[Scene], OAuth], options: dict[str, Any]) -> None:
     scene = Scene()
     auth = of(scene)
@@ -413,7 +411,6 @@ def test_a_resolver_sees_the_token_and_may_leave_it() -> None:
         {"auth": object()},
         {"wall_clock": None},
     ],
-    ids=str,
 )
 def test_what_auth_excludes(options: dict[str, Any]) -> None:
     given: dict[str, Any] = {"auth": BearerAuth(lambda request: "t"), "wall_clock": Clock(), **options}
