@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+from authorization import authorization_for
 
 import transports
 from mcpcore import (
@@ -29,11 +30,15 @@ from mcpcore import (
     ElicitRequest,
     ElicitResult,
     Handlers,
+    McpError,
     Root,
     TextContent,
 )
 from transports import skills
 from transports.loops import run
+
+SCENARIO = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
+CONTEXT: Mapping[str, Any] = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
 
 Scenario = Callable[[transports.Client], Awaitable[None]]
 
@@ -52,7 +57,7 @@ async def call_tools(client: transports.Client) -> None:
 async def call_as_told(client: transports.Client) -> None:
     """Make the calls that the context asks for, of tools that have been listed."""
     await client.list_tools()
-    for call in json.loads(os.environ["MCP_CONFORMANCE_CONTEXT"])["toolCalls"]:
+    for call in CONTEXT["toolCalls"]:
         await client.call_tool(call["name"], call["arguments"])
 
 
@@ -148,10 +153,14 @@ HANDLERS = Handlers(elicit=say_yes, sample=speak, roots=[Root("file:///srv")])
 
 async def main() -> None:
     """Do what the scenario asks for, with one client."""
-    scenario = SCENARIOS.get(os.environ.get("MCP_CONFORMANCE_SCENARIO", ""), list_tools)
-    async with transports.connect(sys.argv[-1], handlers=HANDLERS, extensions=[skills.SKILLS]) as client:
-        await scenario(client)
+    play = SCENARIOS.get(SCENARIO, call_tools if SCENARIO.startswith("auth/") else list_tools)
+    auth = authorization_for(SCENARIO, CONTEXT)
+    async with transports.connect(sys.argv[-1], auth=auth, handlers=HANDLERS, extensions=[skills.SKILLS]) as client:
+        await play(client)
 
 
 if __name__ == "__main__":
-    run(main, os.environ.get("MCPCORE_BACKEND", "asyncio"))
+    try:
+        run(main, os.environ.get("MCPCORE_BACKEND", "asyncio"))
+    except McpError as error:
+        sys.exit(f"{type(error).__name__}: {error}")

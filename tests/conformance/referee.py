@@ -55,14 +55,24 @@ class Referee:
 
     :ivar node: the Node.js that runs it.
     :ivar program: its entry point.
+    :ivar compiled: where Node.js keeps what it has compiled, because most of its time goes into that.
     """
 
     node: Path
     program: Path
+    compiled: Path
 
     def required(self, version: str) -> list[str]:
         """The scenarios for clients that a revision requires."""
-        program = [self.node, self.program, "list", "--client", "--requirements", version]
+        return self._scenarios("--requirements", version)
+
+    def listed(self) -> dict[str, list[str]]:
+        """All scenarios for clients, and the revisions that each is for; one of an extension is for "extension"."""
+        named = (line.rstrip("]").split(" [") for line in self._scenarios())
+        return {scenario: versions.split(",") for scenario, versions in named}
+
+    def _scenarios(self, *arguments: str) -> list[str]:
+        program: list[str | Path] = [self.node, self.program, "list", "--client", *arguments]
         listed = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
         _, _, of_clients = listed.partition("Client scenarios")
         lines = of_clients.partition("\n\n")[0].splitlines()
@@ -75,10 +85,15 @@ class Referee:
         """
         # An extension's scenario belongs to no revision, and is only run by force.
         arguments = ["--scenario", scenario, "--spec-version", version, "--force", "--output-dir", str(scratch)]
+        settings = {
+            "MCPCORE_BACKEND": loop,
+            "NODE_NO_WARNINGS": "1",
+            "NODE_COMPILE_CACHE": str(self.compiled),
+        }
         finished = subprocess.run(
             [self.node, self.program, "client", "--command", shlex.join(CLIENT), *arguments],
             cwd=ROOT,
-            env=os.environ | {"MCPCORE_BACKEND": loop, "NODE_NO_WARNINGS": "1"},
+            env=os.environ | settings,
             capture_output=True,
             text=True,
             timeout=60,
@@ -92,7 +107,7 @@ def find_referee() -> Referee:
     """The referee, installed now if it isn't yet."""
     version = json.loads((HERE / "package.json").read_text())["dependencies"][NAME]
     packages = find_packages(HERE, f"referee-{version}")
-    return Referee(packages.node, packages.program(NAME, "dist", "index.js"))
+    return Referee(packages.node, packages.program(NAME, "dist", "index.js"), packages.home / "compiled")
 
 
 def _only_file(scratch: Path, name: str) -> str:
