@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from support.authorization import ISSUER, MCP, PRM, AuthorizationServer, World
+from support.authorization import ISSUER, MCP, PRM, REDIRECT, AuthorizationServer, World
 from support.oauth import BY_HAND, Scene, as_
 from support.pure import Answer, Reply, headers_of, json_reply
 
 from mcpcore import (
+    AuthorizationCode,
+    AuthorizationRequest,
     LimitExceeded,
     Limits,
     NotSentError,
@@ -395,7 +397,13 @@ def test_a_server_that_says_nothing_has_its_endpoints_in_the_usual_places(mcp: s
     base = "https://mcp.example"
     scene = old(AuthorizationServer(base), mcp=mcp)
     scene.world.documents[f"{base}{OAUTH}"] = None
-    scene.call(scene.client(url=mcp))
+
+    def log_in(request: AuthorizationRequest) -> str:
+        return scene.world.log_in(request).partition("&iss=")[0]  # What it has not heard of, it does not say.
+
+    grant = AuthorizationCode(log_in, redirect_uri=REDIRECT)
+    provider = scene.provider(grant, client_metadata_url="https://app.example/client.json")
+    scene.call(scene.client(provider, url=mcp))
     assert scene.world.server.authorized[0].url.startswith(f"{base}/authorize?")
     assert [request.url for request in scene.driver.sent[4:6]] == [f"{base}/register", f"{base}/token"]
 

@@ -73,7 +73,7 @@ class Target:
             parts = urlsplit(url)
         except ValueError:
             raise OAuthError(f"the URL of {what} cannot be parsed") from None
-        origin = None if NOT_IN_URL.search(url) or "@" in parts.netloc else origin_of(parts)
+        origin = None if NOT_IN_URL.search(url) else origin_of(parts)  # None as well where there is userinfo
         if origin is None:
             raise OAuthError(f"the URL of {what} is not an http or https URL without userinfo")
         if origin[0] != "https" and not is_loopback(origin[1]):
