@@ -466,6 +466,7 @@ def test_a_platform_vouches_for_the_application() -> None:
         return "word"
 
     scene, auth = federated(assertion)
+    scene.world.server.refreshes = False
     scene.call(scene.client(auth), None)
     assert requests == [AssertionRequest(audience=ISSUER, resource=MCP, scopes=("read",), principal=None)]
     assert scene.world.server.asked == [
@@ -474,6 +475,9 @@ def test_a_platform_vouches_for_the_application() -> None:
     assert scene.world.server.registered == []
     scene.call(scene.client(auth), None)
     assert len(requests) == 1
+    scene.clock.now += 595
+    scene.call(scene.client(auth), None)
+    assert grant_types(scene.world.server.asked) == [JWT_BEARER] * 2
 
 
 def test_it_may_need_a_client_all_the_same() -> None:
@@ -596,6 +600,15 @@ def test_an_identity_provider_is_asked_over_https(url: str) -> None:
 def test_what_can_never_work_is_refused_at_once(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         OAuth(AuthorizationCode(str, redirect_uri=REDIRECT), **options)
+
+
+def test_a_document_may_describe_the_client() -> None:
+    scene = Scene()
+    document = "https://app.example/client.json"
+    scene.world.server.metadata["client_id_metadata_document_supported"] = True
+    scene.world.server.clients[document] = None
+    scene.call(scene.client(scene.provider(client_metadata_url=document)))
+    assert query_of(scene.world.server.authorized[0].url)["client_id"] == document
 
 
 def test_a_provider_shows_nothing_secret() -> None:

@@ -150,6 +150,24 @@ def test_without_a_principal_it_is_the_applications_own_call() -> None:
     assert [request.principal for request in scene.world.server.authorized] == [None, "alice"]
 
 
+class AnyCase(str):
+    """A user's own kind of name, which compares without regard to case."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self.lower() == other.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.lower())
+
+
+def test_principals_are_told_apart_by_their_characters() -> None:
+    scene = Scene()
+    client = scene.client()
+    for principal in (AnyCase("Alice"), AnyCase("alice"), "alice"):
+        scene.call(client, principal)
+    assert [str.__str__(request.principal or "") for request in scene.world.server.authorized] == ["Alice", "alice"]
+
+
 PEOPLES = {
     "a person's": lambda scene: scene.provider(),
     "an enterprise's": lambda scene: scene.provider(

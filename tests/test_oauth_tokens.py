@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.authorization import ISSUER, MCP, AuthorizationServer, form_of, query_of
+from support.authorization import FOUND, ISSUER, MCP, AuthorizationServer, form_of, query_of
 from support.oauth import BY_HAND, Clock, Scene, as_, grant_types
 from support.pure import Answer, Reply, headers_of, json_reply, message_of, result_reply, sse_reply
 from support.stepping import HandshakeServer
@@ -231,6 +231,28 @@ def test_a_server_of_the_first_days_is_its_own_authorization_server() -> None:
     assert len(own.authorized) == 1
 
 
+def test_authorization_servers_that_were_not_used_for_long_are_asked_again_what_they_are() -> None:
+    scene = Scene()
+    two = "https://mcp.example/mcp/two"
+    assert scene.world.resource is not None
+    scene.world.documents["https://mcp.example/.well-known/oauth-protected-resource/mcp/two"] = {
+        **scene.world.resource,
+        "resource": two,
+        "authorization_servers": [OTHER_ISSUER],
+    }
+    scene.world.documents[two] = lambda request: (
+        result_reply(request, FOUND) if "authorization" in headers_of(request) else scene.world.refuse(401, {})
+    )
+    scene.world.servers[OTHER_ISSUER] = AuthorizationServer(OTHER_ISSUER)
+    auth, limits = scene.provider(), Limits(authorization_servers=1)
+    one, other = scene.client(auth, limits=limits), scene.client(auth, two, limits=limits)
+    for client in (one, other):
+        scene.call(client)
+    before = stale(scene)
+    scene.call(one)
+    assert scene.since(before) == ["oauth-authorization-server", "register", "token", "mcp"]
+
+
 def test_a_refusal_of_a_new_token_is_final() -> None:
     scene = Scene()
     scene.refuse("tools/call")
@@ -301,6 +323,7 @@ def test_what_a_refused_identity_was_told_is_forgotten() -> None:
         (None, None, ("mine",), "mine"),
         ("files mine", ["read"], ("mine",), "mine files"),
         ("", ["read"], (), "read"),
+        (" files  db ", ["read"], (), "files db"),
     ],
 )
 def test_which_scopes_are_asked_for_first(
@@ -384,6 +407,7 @@ def test_scopes_that_were_asked_for_in_vain_are_not_asked_for_again() -> None:
         {"error": "insufficient_scope"},
         {"error": "insufficient_scope", "scope": ""},
         {"error": "insufficient_scope", "scope": "read"},
+        {"error": "insufficient_scope", "scope": " read  "},
         {"error": "invalid_request", "scope": "write"},
         {"scope": "write"},
     ],

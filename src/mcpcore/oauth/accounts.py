@@ -46,11 +46,13 @@ class Accounts:
 
     def of(self, resource: str, principal: str | None, at_most: int) -> Account:
         """The account of ``principal`` at ``resource``, opened if need be."""
-        account = self._known.get((resource, principal))
+        # A subclass of str is the characters that it holds, however it compares.
+        name = resource, None if principal is None else str.__str__(principal)
+        account = self._known.get(name)
         if account is None:
-            account = self._known[resource, principal] = Account(resource, principal)
+            account = self._known[name] = Account(*name)
             self._make_room(at_most)
-        self._known.move_to_end((resource, principal))
+        self._known.move_to_end(name)
         return account
 
     def _make_room(self, at_most: int) -> None:

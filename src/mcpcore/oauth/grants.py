@@ -198,7 +198,8 @@ def _read_response(answer: object, state: str, server: AuthorizationServer) -> s
         raise OAuthError(f"{_RESPONSE} is not from {redact_url(server.issuer)}, where the login began; it is not used")
     if "error" in given:
         told = (given.get(name, "").replace(state, HIDDEN) for name in ("error", "error_description"))
-        raise refused("the login", *map(_printable, told))
+        code, description = map(_printable, told)
+        raise refused("the login", code, description)
     if not given.get("code"):
         raise OAuthError(f"{_RESPONSE} holds no code")
     return given["code"]

@@ -12,7 +12,7 @@ OFFLINE_ACCESS = "offline_access"
 
 def split(scope: str | None) -> tuple[str, ...]:
     """The scopes in a ``scope`` parameter (RFC 6749, section 3.3)."""
-    return tuple(scope.split(" ")) if scope else ()
+    return tuple(filter(None, (scope or "").split(" ")))
 
 
 def united(*several: Iterable[str]) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ A token belongs to one issuer, one resource and one principal, and is told by th
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import asdict, field, frozen
 
 from mcpcore.codecs import jsonrpc
-from mcpcore.codecs.header_fields import encode_value
 from mcpcore.codecs.shapes import as_number, as_object, as_text, as_texts
 from mcpcore.errors import LimitExceeded, OAuthError, RemoteProtocolError
 from mcpcore.oauth.scopes import split
@@ -60,7 +60,7 @@ class Token:
             return None
         access_token, issuer, resource = (as_text(raw.get(key)) for key in ("access_token", "issuer", "resource"))
         kind = _KINDS.get((as_text(raw.get("token_type")) or "").lower())
-        if access_token is None or not _fits_header(access_token) or issuer is None or resource is None or kind is None:
+        if access_token is None or not _can_be_sent(access_token) or issuer is None or resource is None or kind is None:
             return None
         return cls(
             access_token=access_token,
@@ -77,6 +77,7 @@ class Token:
 
 
 _KINDS: dict[str, TokenType] = {"bearer": "Bearer", "dpop": "DPoP"}
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 _FOR_EVER = 1e12  # Seconds; what is longer is no different.
 
 
@@ -103,7 +104,7 @@ def read_token(document: dict[str, Any], asked: Asked, limits: Limits) -> Token:
     :raises OAuthError: if it holds no token that can be used.
     """
     access_token = as_text(document.get("access_token"))
-    if not access_token or not _fits_header(access_token):
+    if access_token is None or not _can_be_sent(access_token):
         raise OAuthError("the authorization server answered without an access token that can be sent")
     kind = _KINDS.get((as_text(document.get("token_type")) or "").lower())
     if kind is None:
@@ -137,9 +138,6 @@ def _renew_at(expires_in: object, now: float, margin: float) -> float | None:
     return now + seconds - min(margin, seconds / 2)
 
 
-def _fits_header(token: str) -> bool:
-    """Whether a token can be sent (RFC 6750, section 2.1, less strictly)."""
-    try:
-        return encode_value(token).isascii() and " " not in token and "\t" not in token
-    except ValueError:
-        return False
+def _can_be_sent(token: str) -> bool:
+    """Whether a header can hold a token, which is what is visible of ASCII (RFC 6749, appendix A.12)."""
+    return _VISIBLE.fullmatch(token) is not None
