@@ -25,7 +25,8 @@ from mcpcore import (
     TransportError,
 )
 
-ROOT = "https://mcp.example/.well-known/oauth-protected-resource"
+PROTECTED = "/.well-known/oauth-protected-resource"
+ROOT = f"https://mcp.example{PROTECTED}"
 ELSEWHERE = "https://docs.example/about-mcp"
 OTHER = "https://other.example"
 OAUTH = "/.well-known/oauth-authorization-server"
@@ -131,7 +132,9 @@ def test_else_it_is_at_the_place_for_its_path(values: tuple[str, ...]) -> None:
         ("https://mcp.example/", [ROOT]),
         ("https://mcp.example", [ROOT]),
         ("https://MCP.example:443/mcp", [f"{ROOT}/mcp", ROOT]),
-        ("http://localhost:8000/mcp", [ROOT.replace("https://mcp.example", "http://localhost:8000") + "/mcp"]),
+        ("http://localhost:8000/mcp", [f"http://localhost:8000{PROTECTED}/mcp"]),
+        ("http://localhost:80/mcp", [f"http://localhost{PROTECTED}/mcp"]),
+        ("https://mcp.example:80/mcp", [f"https://mcp.example:80{PROTECTED}/mcp"]),
     ],
 )
 def test_else_it_is_at_the_place_for_its_origin(mcp: str, places: list[str]) -> None:
@@ -226,6 +229,7 @@ def test_it_is_not_this_servers(resource: object) -> None:
     error = scene.refused(scene.client())
     assert isinstance(error, OAuthError)
     assert "and not of this server" in error.message
+    assert ("that of nothing" in error.message) == (resource == "" or not isinstance(resource, str))
     assert (error.server, error.request) == (PRM, "protected resource metadata")
     assert "s3cret" not in f"{error}{error!r}"
     assert asked(scene) == [PRM]
@@ -381,6 +385,13 @@ def test_a_server_without_a_document_is_its_own_authorization_server() -> None:
     assert asked(scene) == OLD_PLACES
     assert [request.url for request in scene.driver.sent[4:6]] == [f"{base}/register", f"{base}/elsewhere"]
     assert scene.world.server.asked[0]["resource"] == MCP
+
+
+def test_a_server_without_a_path_has_one_place() -> None:
+    base = "https://mcp.example"
+    scene = old(AuthorizationServer(base), mcp=f"{base}/")
+    scene.call(scene.client(url=f"{base}/"))
+    assert asked(scene) == OLD_PLACES[1:]
 
 
 @pytest.mark.parametrize("mcp", [MCP, "https://MCP.example:443/mcp"])
