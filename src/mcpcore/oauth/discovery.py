@@ -87,11 +87,15 @@ def find_server(environment: AuthEnvironment, issuer: str) -> Flow[Authorization
     return found
 
 
-def find_old_server(environment: AuthEnvironment) -> Flow[AuthorizationServer]:
-    """The authorization server that an MCP server of the first days is itself (2025-03-26, "Authorization")."""
+def find_old_server(environment: AuthEnvironment, *, is_used: bool = False) -> Flow[AuthorizationServer]:
+    """The authorization server that an MCP server of the first days is itself (2025-03-26, "Authorization").
+
+    :param is_used: whether there is a token of it, so that it may be one that was named, too, and just as new.
+    """
     base = base_of(environment.endpoint)
+    places = [f"{base}/.well-known/{name}" for name in ((_OAUTH, _OPENID) if is_used else (_OAUTH,))]
     # The base was made here, so nobody has said whether its issuer ends in a slash.
-    found = yield from _find(environment, [f"{base}/.well-known/{_OAUTH}"], (base, f"{base}/"))
+    found = yield from _find(environment, places, (base, f"{base}/"))
     return found or AuthorizationServer.by_default(base)
 
 
