@@ -195,13 +195,13 @@ def resolutions_used_twice(patch: pytest.MonkeyPatch) -> None:
             known[call] = yield from real(call, outbound, **options)
         return known[call]
 
-    from mcpcore.machines.requests import resolve as real
+    from mcpcore.machines.outbound import resolve as real
 
     patch.setattr("mcpcore.machines.requests.resolve", resolve)
 
 
 def second_attempts_unasked(patch: pytest.MonkeyPatch) -> None:
-    from mcpcore.machines.requests import resolve as real
+    from mcpcore.machines.outbound import resolve as real
 
     patch.setattr(
         "mcpcore.machines.requests.resolve", lambda *args, **options: real(*args, **{**options, "attempt": 2})
@@ -257,7 +257,7 @@ def changes_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def refusals_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mcpcore.machines.requests._forget_answers", lambda call: iter(()))
+    patch.setattr("mcpcore.machines.requests.forget_answers", lambda call: iter(()))
 
 
 def answers_from_before_a_change_kept(patch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_what_is_stored_and_where() -> None:
         "refresh_token": "refresh-2",
         "renew_at": 1_800_000_590.0,
         "thumbprint": None,
-        "is_renewed": False,
+        "obtained_at": 1_800_000_000.0,
     }
     assert json.loads(store.stored[CLIENT_KEY])["client_id"] == "client-1"
 
@@ -108,6 +108,19 @@ def test_the_next_process_finds_a_server_of_the_first_days_again() -> None:
     own = AuthorizationServer("https://mcp.example")
     scene.world.servers = {own.issuer: own}
     scene.world.documents["https://mcp.example/.well-known/oauth-authorization-server"] = None
+    for _ in range(2):
+        scene.call(scene.client(another(scene, store)))
+        scene.clock.now += 595
+    assert grant_types(own.asked) == ["authorization_code", "refresh_token"]
+
+
+def test_the_next_process_finds_a_server_at_the_same_origin_again() -> None:
+    scene, store = Scene(), Store()
+    own = AuthorizationServer("https://mcp.example", {"token_endpoint": "https://mcp.example/oauth/token"})
+    scene.world.servers = {own.issuer: own}
+    scene.world.resource = {"resource": MCP, "authorization_servers": [own.issuer]}
+    scene.world.documents["https://mcp.example/.well-known/oauth-authorization-server"] = None
+    scene.world.documents["https://mcp.example/.well-known/openid-configuration"] = own.metadata
     for _ in range(2):
         scene.call(scene.client(another(scene, store)))
         scene.clock.now += 595
@@ -186,11 +199,74 @@ def test_a_token_of_another_issuer_takes_the_place_of_the_old_one() -> None:
     assert json.dumps(["token", OTHER_ISSUER, MCP, "alice"]) in store.stored
 
 
-def test_what_is_given_back_or_refused_is_forgotten() -> None:
+def test_what_is_given_back_is_forgotten_by_all() -> None:
     scene, store = kept()
-    assert scene.run(scene.client(another(scene, store)).log_out(context=as_("alice"))) is True
+    client = scene.client(another(scene, store))
+    scene.call(client)
+    # Another process has renewed it meanwhile: what is stored is given back, too.
+    scene.clock.now += 595
+    scene.call(scene.client(another(scene, store)))
+    assert scene.run(client.log_out(context=as_("alice"))) is True
     assert store.stored.keys() == {CLIENT_KEY}
-    assert len(scene.world.server.revoked) == 1
+    assert [form["token"] for form in scene.world.server.revoked] == ["refresh-2", "refresh-3"]
+
+
+def test_who_has_logged_out_stays_so_whatever_a_store_says() -> None:
+    scene, store = kept()
+    client = scene.client(another(scene, store))
+    before = dict(store.stored)
+    scene.run(client.log_out(context=as_("alice")))
+    store.stored |= before
+    scene.call(client)
+    assert scene.logins == 2
+
+
+def test_a_spent_refresh_token_is_no_reason_to_log_in_where_another_process_was_faster() -> None:
+    scene, store = kept()
+    first, second = (scene.client(another(scene, store)) for _ in range(2))
+    for client in (first, second):
+        scene.call(client)
+    scene.clock.now += 595
+    before = dict(store.stored)
+    scene.call(first)
+    after, store.stored = store.stored, before
+
+    def meanwhile(request: Any) -> None:
+        if request.url == f"{ISSUER}/token":
+            store.stored = after
+
+    scene.instead = meanwhile
+    scene.call(second)
+    assert scene.logins == 1
+    assert scene.tokens_sent()[-1] == "access-3"
+
+
+def test_an_older_token_in_the_store_is_not_used() -> None:
+    scene, store = kept()
+    client = scene.client(another(scene, store))
+    before = dict(store.stored)
+    scene.clock.now += 595
+    scene.call(client)
+    store.stored = before
+    scene.clock.now += 595
+    scene.call(client)
+    assert [form.get("refresh_token") for form in scene.world.server.asked] == [None, "refresh-2", "refresh-3"]
+
+
+def test_what_another_process_has_stored_instead_is_not_deleted() -> None:
+    scene, store = kept()
+    client = scene.client(another(scene, store))
+    scene.call(client)
+    newer = token(access_token="older", obtained_at=1.0)
+    store.stored[TOKEN_KEY] = newer
+    scene.world.server.refresh_tokens.clear()
+    scene.clock.now += 595
+    del scene.world.server.metadata["code_challenge_methods_supported"]
+    scene.refused(client)
+    assert store.stored[TOKEN_KEY] == newer
+
+
+def test_a_client_that_is_forgotten_registers_anew() -> None:
     scene, store = kept()
     scene.world.server.answer = json_reply({"error": "invalid_client"}, 401)
     scene.clock.now += 595
@@ -230,7 +306,9 @@ def test_a_store_that_fails_is_told_of_and_does_no_harm(method: str, caplog: pyt
         scene.clock.now += 595
         scene.call(client)
     elif method == "log out":
-        assert scene.run(client.log_out(context=as_("alice"))) is True
+        # The store has not forgotten them, which nobody can know better than whoever wants them forgotten.
+        assert scene.run(client.log_out(context=as_("alice"))) is False
+        assert len(scene.world.server.revoked) == 1
     assert "the token store failed: OSError" in caplog.text
     assert "secret" not in caplog.text
     assert scene.logins == 1

@@ -69,6 +69,15 @@ def test_a_renewal_costs_one_request_more() -> None:
     assert scene.logins == 1
 
 
+def test_a_client_that_is_forgotten_while_somebody_logs_in_registers_anew_the_next_time() -> None:
+    scene = Scene()
+    client = scene.client()
+    scene.world.server.answer = json_reply({"error": "invalid_client"}, 401)
+    assert isinstance(scene.refused(client), OAuthResponseError)
+    scene.call(client)
+    assert [form["client_id"] for form in scene.world.server.asked] == ["client-1", "client-2"]
+
+
 def test_a_token_is_used_until_a_little_before_its_end() -> None:
     scene = Scene()
     client = scene.client(limits=Limits(token_margin=100))

@@ -290,9 +290,9 @@ class Client:
         return Operation("log in", call, log_in(call))
 
     def log_out(self, *, context: CallContext = _NOBODY) -> Operation[bool]:
-        """Forget an identity's tokens, and have the authorization server forget them (RFC 7009).
+        """Forget an identity's tokens and what was fetched by them, and have the authorization server forget them.
 
-        :returns: whether it says that it has; why not, is logged.
+        :returns: whether they are forgotten everywhere, the store included; why not, is logged.
         :raises LocalProtocolError: if the client's ``auth`` is no :class:`~mcpcore.oauth.oauth.OAuth`.
         """
         call = self._call(context)

@@ -132,6 +132,8 @@ class CallHandler:
 
     handler: Callable[..., Any] = field(repr=False)
     arguments: tuple[Any, ...] = field(repr=False)
+    is_carried_through: bool = False
+    """Whether it is not given up when the call is, for at most ``limits.token_request`` seconds."""
 
 
 @frozen

@@ -8,7 +8,7 @@ over right after that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -17,11 +17,13 @@ from attrs import define
 from mcpcore import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from mcpcore import SendRequest
 
     from .engines.base import Engine, Response
+
+T = TypeVar("T")
 
 
 async def send_through(engine: Engine, request: SendRequest, seconds: float) -> CarriedResponse:
@@ -35,6 +37,16 @@ async def send_through(engine: Engine, request: SendRequest, seconds: float) -> 
     with anyio.CancelScope(shield=True, deadline=deadline):
         return CarriedResponse(await engine.send(request), deadline)
     raise _too_slow()
+
+
+async def carry(work: Awaitable[T], seconds: float) -> T:
+    """Wait for ``work``, which is not given up.
+
+    :raises TimeoutError: if it takes longer than ``seconds``.
+    """
+    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + seconds):
+        return await work
+    raise TimeoutError
 
 
 @define(eq=False)

@@ -43,7 +43,7 @@ from mcpcore import (
     WaitFor,
 )
 
-from .carrying import send_through
+from .carrying import carry, send_through
 from .company import Company
 from .engines.base import LooksUp
 from .observer import ExchangeSummary
@@ -231,7 +231,8 @@ class Driver:
             else:
                 outcome = command.handler(*command.arguments)
                 if isawaitable(outcome):
-                    outcome = await outcome
+                    is_carried = command.is_carried_through
+                    outcome = await (carry(outcome, self.limits.token_request) if is_carried else outcome)
         except Exception as error:
             operation.handler_failed(error)
         else:

@@ -144,9 +144,9 @@ class Verbs:
         return await self._hub.run(self._hub.core.log_in(context=context or self._context), timeout)
 
     async def log_out(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> bool:
-        """Forget an identity's tokens, and have the authorization server forget them (RFC 7009).
+        """Forget an identity's tokens and what was fetched by them, and have the authorization server forget them.
 
-        :returns: whether it says that it has; why not, is logged.
+        :returns: whether they are forgotten everywhere, the store included; why not, is logged.
         :raises mcpcore.LocalProtocolError: if the client's ``auth`` is no :class:`mcpcore.OAuth`.
         """
         return await self._hub.run(self._hub.core.log_out(context=context or self._context), timeout)

@@ -124,7 +124,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
             if head.status in _DENIED:
                 refused.append(sent)
                 if not (yield from _can_do_better(call, outbound, refused, head, attempt)):
-                    yield from _forget_answers(call)
+                    yield from forget_answers(call)
                     return exchange
                 attempt, challenge = (2, _first_challenge(head.challenges)) if head.status == 401 else (attempt, None)
             elif 300 <= head.status < 400:
@@ -136,7 +136,7 @@ def send(call: Call, outbound: Outbound, resolution: Resolution | None = None) -
         error.located(call.state.endpoint.name, outbound.name)
         if refused:
             # The server let the identity in no more, and nothing has shown since that it does again.
-            yield from _forget_answers(call)
+            yield from forget_answers(call)
         raise
 
 
@@ -418,7 +418,7 @@ def _withdraw(call: Call, methods: frozenset[str]) -> Flow[None]:
             yield from withdraw(call, cache, state.verdict.revision, methods)
 
 
-def _forget_answers(call: Call) -> Flow[None]:
+def forget_answers(call: Call) -> Flow[None]:
     """Drop what this identity was told, because the server no longer lets it in."""
     state, cache = call.state, call.partition.cache
     cache.clear(state.partitions.now())

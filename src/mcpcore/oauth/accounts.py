@@ -24,6 +24,7 @@ class Account:
 
     :ivar token: its token, or None while it has none.
     :ivar is_loaded: whether the store was asked for one.
+    :ivar is_logged_out: whether it has ended its login, so that nothing of that counts, wherever it is still kept.
     :ivar turn: where its tokens are obtained and renewed, one flow at a time.
     :ivar nonces: what servers told it for its proofs.
     """
@@ -32,6 +33,7 @@ class Account:
     principal: str | None = field(repr=False)
     token: Token | None = None
     is_loaded: bool = False
+    is_logged_out: bool = False
     turn: Runway = field(factory=Runway)
     nonces: Nonces = field(factory=Nonces)
 

@@ -148,16 +148,21 @@ def _admit(environment: AuthEnvironment, target: Target, what: str) -> Flow[tupl
         addresses = tuple((yield LookUp(target.host)))
         found = set(map(reach_of, addresses))
     if found - {Reach.PUBLIC}:
-        check_reach(found, (yield from _reach_of_server(environment)), what)
+        check_reach(found, (yield from _near(environment)), what)
     return addresses
 
 
-def _reach_of_server(environment: AuthEnvironment) -> Flow[set[Reach]]:
-    """How near the MCP server is."""
+def _near(environment: AuthEnvironment) -> Flow[set[Reach]]:
+    """What is as near as the MCP server.
+
+    Where its name leads is said by whoever owns the name.  So a name vouches for a private network at most, if it leads
+    nowhere else; for this machine, only the user can, by an address or ``localhost`` in the server's URL.
+    """
     server = Target.parse(f"https://{environment.endpoint.origin[1]}/", "the MCP server")
     if server.reach is not None:
         return {server.reach}
-    return set(map(reach_of, (yield LookUp(server.host))))
+    found = set(map(reach_of, (yield LookUp(server.host))))
+    return found if found == {Reach.PRIVATE} else set()
 
 
 def _exchange(

@@ -10,7 +10,7 @@ has no metadata either, its endpoints have their usual names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -57,9 +57,9 @@ def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge])
     for url in (named,) if named is not None else _places_of_resource(environment):
         question = Question(RequestKind.METADATA, _OF_RESOURCE, url)
         reply = yield from fetch(environment, question)
-        if _is_document(reply):
+        if (document := _document(reply)) is not None:
             try:
-                found = ProtectedResource.read(reply.document or {}, environment.endpoint)
+                found = ProtectedResource.read(document, environment.endpoint)
             except OAuthError as error:
                 raise error.located(redact_url(url), _OF_RESOURCE) from None
             return Whereabouts(found.resource, found.authorization_servers, found.scopes_supported)
@@ -105,9 +105,9 @@ def _find(
     for url in places:
         question = Question(RequestKind.METADATA, _OF_SERVER, url)
         reply = yield from fetch(environment, question)
-        if _is_document(reply):
+        if (document := _document(reply)) is not None:
             try:
-                return AuthorizationServer.read(reply.document or {}, issuers)
+                return AuthorizationServer.read(document, issuers)
             except OAuthError as error:
                 raise error.located(redact_url(url), _OF_SERVER) from None
         if _says_nothing(reply):
@@ -130,8 +130,8 @@ def _places_of_server(issuer: str) -> Iterator[str]:
         yield f"{base}{path}/.well-known/{_OPENID}"
 
 
-def _is_document(reply: Reply) -> bool:
-    return reply.status == 200 and reply.document is not None
+def _document(reply: Reply) -> dict[str, Any] | None:
+    return reply.document if reply.status == 200 else None
 
 
 def _says_nothing(reply: Reply) -> bool:

@@ -18,7 +18,7 @@ from mcpcore.oauth.token_store import client_key, issuer_key, token_key
 from mcpcore.oauth.tokens import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mcpcore.commands import Flow
     from mcpcore.limits import Limits
@@ -41,33 +41,47 @@ class Keeping:
 
     def load(self, account: Account, limits: Limits) -> Flow[Account]:
         """Look what is stored of an identity."""
-        token = yield from self._stored(account, limits)
+        token = yield from self.stored(account, limits)
         account.token, account.is_loaded = token, True
         return account
 
     def reload(self, account: Account, old: Token | None, limits: Limits) -> Flow[Token | None]:
-        """Look whether another process has put something newer than ``old`` there; None if not."""
-        stored = yield from self._stored(account, limits)
-        if stored is None or (old is not None and stored.access_token == old.access_token):
+        """Look whether another process has put something later than ``old`` there; None if not."""
+        stored = None if account.is_logged_out else (yield from self.stored(account, limits))
+        if stored is None or (old is not None and not _is_later(stored, old)):
             return None
         account.token = stored
         return stored
 
     def keep(self, account: Account, token: Token) -> Flow[None]:
         """Keep a token, instead of what the identity had."""
-        before, account.token, account.is_loaded = account.token, token, True
+        before, account.token, account.is_loaded, account.is_logged_out = account.token, token, True, False
         if self.store is not None:
             if before is not None and before.issuer != token.issuer:
-                yield from _ask(self.store.delete, token_key(before.issuer, account.resource, account.principal))
-            yield from _ask(self.store.put, token_key(token.issuer, account.resource, account.principal), token.dump())
-            yield from _ask(self.store.put, issuer_key(account.resource, account.principal), token.issuer)
+                yield from _tell(self.store.delete, _key_of(account, before.issuer))
+            yield from _tell(self.store.put, _key_of(account, token.issuer), token.dump())
+            yield from _tell(self.store.put, issuer_key(account.resource, account.principal), token.issuer)
 
-    def forget(self, account: Account, token: Token) -> Flow[None]:
-        """Forget a token."""
+    def drop(self, account: Account, token: Token, limits: Limits) -> Flow[None]:
+        """Forget a token that is of no use any more, unless another one stands in its place by now."""
         account.token = None
-        if self.store is not None:
-            yield from _ask(self.store.delete, token_key(token.issuer, account.resource, account.principal))
-            yield from _ask(self.store.delete, issuer_key(account.resource, account.principal))
+        stored = yield from self.stored(account, limits)
+        if stored is not None and stored.access_token == token.access_token:
+            yield from self._delete(account, token.issuer)
+
+    def end(self, account: Account, tokens: Iterable[Token]) -> Flow[bool]:
+        """End an identity's login, whatever is stored of it by now; whether the store has forgotten it, too."""
+        account.token, account.is_loaded, account.is_logged_out = None, True, True
+        forgotten = True
+        for token in tokens:
+            forgotten = (yield from self._delete(account, token.issuer)) and forgotten
+        return forgotten
+
+    def _delete(self, account: Account, issuer: str) -> Flow[bool]:
+        if self.store is None:
+            return True
+        is_pointer_gone = yield from _tell(self.store.delete, issuer_key(account.resource, account.principal))
+        return (yield from _tell(self.store.delete, _key_of(account, issuer))) and is_pointer_gone
 
     def load_client(self, issuer: str, redirect_uri: str | None, limits: Limits) -> Flow[RegisteredClient | None]:
         """What this client was registered as, by an earlier process."""
@@ -80,24 +94,33 @@ class Keeping:
     def keep_client(self, client: RegisteredClient, redirect_uri: str | None) -> Flow[None]:
         """Keep what it was registered as just now."""
         if self.store is not None:
-            yield from _ask(self.store.put, client_key(client.issuer or "", redirect_uri), client.dump())
+            yield from _tell(self.store.put, client_key(client.issuer or "", redirect_uri), client.dump())
 
     def forget_client(self, issuer: str, redirect_uri: str | None) -> Flow[None]:
         """Forget what it was registered as."""
         if self.store is not None:
-            yield from _ask(self.store.delete, client_key(issuer, redirect_uri))
+            yield from _tell(self.store.delete, client_key(issuer, redirect_uri))
 
-    def _stored(self, account: Account, limits: Limits) -> Flow[Token | None]:
+    def stored(self, account: Account, limits: Limits) -> Flow[Token | None]:
+        """The token that is stored for an identity, if it can be used."""
         if self.store is None:
             return None
         issuer = as_text((yield from _ask(self.store.get, issuer_key(account.resource, account.principal))))
         if issuer is None:
             return None
-        text = as_text((yield from _ask(self.store.get, token_key(issuer, account.resource, account.principal))))
+        text = as_text((yield from _ask(self.store.get, _key_of(account, issuer))))
         token = None if text is None else Token.load(text, limits)
         # One that is bound to a key which is gone can be used by nobody.
         is_usable = token is not None and token.issuer == issuer and token.thumbprint == self.thumbprint
         return token if is_usable else None
+
+
+def _key_of(account: Account, issuer: str) -> str:
+    return token_key(issuer, account.resource, account.principal)
+
+
+def _is_later(stored: Token, old: Token) -> bool:
+    return stored.access_token != old.access_token and stored.obtained_at >= old.obtained_at
 
 
 def _ask(method: Callable[..., Any], *arguments: str) -> Flow[Any]:
@@ -107,3 +130,13 @@ def _ask(method: Callable[..., Any], *arguments: str) -> Flow[Any]:
     except Exception as error:
         _log.warning("the token store failed: %s", type(error).__name__)
         return None
+
+
+def _tell(method: Callable[..., Any], *arguments: str) -> Flow[bool]:
+    """Tell the store, even if the call is given up meanwhile; whether it did as it was told."""
+    try:
+        yield CallHandler(method, arguments, is_carried_through=True)
+    except Exception as error:
+        _log.warning("the token store failed: %s", type(error).__name__)
+        return False
+    return True

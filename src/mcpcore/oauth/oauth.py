@@ -202,7 +202,7 @@ class OAuth:
         return Login(token.issuer, token.resource, token.granted, token.renew_at, is_renewable)
 
     def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[bool]:
-        """Forget an identity's tokens, and have the authorization server forget them; whether that says it has."""
+        """Forget an identity's tokens, here, in the store and at the authorization server; whether all of them did."""
         account, trusting = self._account(request, environment), self._trusting(environment)
         return (
             yield from take_turns(account.turn, look=lambda: None, lead=lambda: self._end(account, trusting))
@@ -262,9 +262,9 @@ class OAuth:
         if sent is None:
             # Nobody logs in twice for one request, even if the first token was of no use by the time it was sent.
             return self._begin(account, environment, refusal.challenges, challenged) if len(attempts) == 1 else None
-        if isinstance(first, _Used) and first.token is sent:
+        if sent.source == "store" or (isinstance(first, _Used) and first.token is sent):
             return self._replace(account, environment, sent, refusal.challenges, challenged)
-        if sent.is_renewed:
+        if sent.source == "renewal":
             return self._grant_anew(account, environment, refusal.challenges, challenged, sent.requested)
         return None  # It was granted for this very request, so another one would do no better.
 
@@ -290,7 +290,7 @@ class OAuth:
                 return stored
             old = stored
         if old.refresh_token is None and self.grant.is_interactive:
-            yield from self._keeping.forget(account, old)
+            yield from self._keeping.drop(account, old, environment.limits)
             return None
         server = yield from self._server(environment, old.issuer)
         return (yield from self._refresh(account, environment, server, old))
@@ -310,8 +310,11 @@ class OAuth:
                 if error.status is None or not 400 <= error.status < 500 or error.status == 429:
                     raise
                 _log.info("a token could not be renewed: %r", error.error)
+                # Whoever shares the store may have been faster: a refresh token is good for once.
+                if (stored := (yield from self._keeping.reload(account, old, environment.limits))) is not None:
+                    return stored
                 yield from self._registrations.heed(error, server, client)
-                yield from self._keeping.forget(account, old)
+                yield from self._keeping.drop(account, old, environment.limits)
                 return None
         yield from self._keeping.keep(account, token)
         return token
@@ -409,7 +412,7 @@ class OAuth:
         if not anew and issuer in self._servers:
             return self._servers[issuer]
         if not anew and _is_own_server(environment, issuer):
-            server = yield from find_old_server(environment)
+            server = yield from find_old_server(environment, is_used=True)
         else:
             server = yield from find_server(environment, issuer)
         self._remember(server, environment)
@@ -422,12 +425,14 @@ class OAuth:
             del self._servers[next(iter(self._servers))]
 
     def _end(self, account: Account, environment: AuthEnvironment) -> Flow[bool]:
-        if not account.is_loaded:
-            yield from self._keeping.load(account, environment.limits)
-        token = account.token
-        if token is None:
-            return False
-        yield from self._keeping.forget(account, token)
+        stored = yield from self._keeping.stored(account, environment.limits)
+        tokens = {token.access_token: token for token in (account.token, stored) if token is not None}.values()
+        is_forgotten = yield from self._keeping.end(account, tokens)
+        for token in tokens:
+            is_forgotten = (yield from self._revoke(account, environment, token)) and is_forgotten
+        return is_forgotten and bool(tokens)
+
+    def _revoke(self, account: Account, environment: AuthEnvironment, token: Token) -> Flow[bool]:
         try:
             server = yield from self._server(environment, token.issuer)
             client = yield from self._registrations.find(environment, server)

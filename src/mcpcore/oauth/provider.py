@@ -126,7 +126,7 @@ class LoginProvider(AuthProvider, Protocol):
         ...
 
     def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[bool]:
-        """Forget what an identity has, here and where it came from; whether it is forgotten there."""
+        """Forget what an identity has, here and where it came from; whether it is forgotten everywhere."""
         ...
 
 

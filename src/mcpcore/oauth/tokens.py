@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import asdict, field, frozen
+from attrs.filters import exclude
 
 from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.shapes import as_number, as_object, as_text, as_texts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mcpcore.limits import Limits
 
 TokenType = Literal["Bearer", "DPoP"]
+TokenSource = Literal["grant", "renewal", "store"]
 
 
 @frozen(kw_only=True)
@@ -29,7 +31,8 @@ class Token:
     :ivar granted: those that it has, as far as anybody said.
     :ivar renew_at: when to use it no more, in seconds since 1970; None if nobody said how long it is good for.
     :ivar thumbprint: of the key that it is bound to, or None.
-    :ivar is_renewed: whether it came from another one, and not from a new authorization.
+    :ivar obtained_at: when it was got, in seconds since 1970; of two tokens, the later counts.
+    :ivar source: what it came from: an authorization, another token, or the store.
     """
 
     access_token: str = field(repr=False)
@@ -41,7 +44,8 @@ class Token:
     refresh_token: str | None = field(default=None, repr=False)
     renew_at: float | None = None
     thumbprint: str | None = None
-    is_renewed: bool = False
+    obtained_at: float = 0.0
+    source: TokenSource = "grant"
 
     def is_stale(self, now: float) -> bool:
         """Whether it is to be used no more."""
@@ -49,7 +53,7 @@ class Token:
 
     def dump(self) -> str:
         """The token as text, for a store."""
-        return jsonrpc.dump(asdict(self)).decode()
+        return jsonrpc.dump(asdict(self, filter=exclude("source"))).decode()
 
     @classmethod
     def load(cls, text: str, limits: Limits) -> Token | None:
@@ -72,7 +76,8 @@ class Token:
             refresh_token=as_text(raw.get("refresh_token")),
             renew_at=as_number(raw.get("renew_at")),
             thumbprint=as_text(raw.get("thumbprint")),
-            is_renewed=True,  # Whatever it was: it does not come from an authorization that was asked for just now.
+            obtained_at=as_number(raw.get("obtained_at")) or 0.0,
+            source="store",
         )
 
 
@@ -124,7 +129,8 @@ def read_token(document: dict[str, Any], asked: Asked, limits: Limits) -> Token:
         refresh_token=as_text(document.get("refresh_token")) or (before.refresh_token if before is not None else None),
         renew_at=_renew_at(document.get("expires_in"), asked.now, limits.token_margin),
         thumbprint=asked.thumbprint,
-        is_renewed=before is not None,
+        obtained_at=asked.now,
+        source="grant" if before is None else "renewal",
     )
 
 

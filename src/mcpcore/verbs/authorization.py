@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcpcore.context import RequestContext, RequestKind
 from mcpcore.errors import LocalProtocolError, McpError
+from mcpcore.machines.requests import forget_answers
 from mcpcore.oauth.provider import LoginProvider
 from mcpcore.verbs.rpc import open_
 
@@ -27,9 +28,14 @@ def log_in(call: Call) -> Flow[Login]:
 
 
 def log_out(call: Call) -> Flow[bool]:
-    """Forget an identity's tokens, here and where they came from; whether they are forgotten there."""
+    """Forget an identity's tokens, and what was fetched by them; whether the tokens are forgotten everywhere."""
     provider, environment = _provider(call)
-    return (yield from provider.log_out(_request(call), environment))
+    is_forgotten = yield from provider.log_out(_request(call), environment)
+    if call.is_settled:
+        yield from forget_answers(call)
+    else:
+        call.state.forget_answers()  # Whose they are, only the headers of a request would tell.
+    return is_forgotten
 
 
 def _provider(call: Call) -> tuple[LoginProvider, AuthEnvironment]:
