@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from support.authorization import ISSUER, MCP, REDIRECT, AuthorizationServer, World, query_of
-from support.oauth import Scene
+from support.oauth import BY_HAND, Scene, as_
 from support.pure import Answer, headers_of, message_of
 from support.stepping import HandshakeServer
 
@@ -53,6 +53,27 @@ def test_a_token_is_on_every_request_in_its_header_and_in_no_url(revision: str) 
     urls = [request.url for request in scene.driver.sent]
     urls += [request.url for request in scene.world.server.authorized]
     assert [url for url in urls for token in issued if token in url] == []
+
+
+def test_the_mcp_server_is_shown_access_tokens_and_nothing_else_of_a_login() -> None:
+    scene = Scene()
+    scene.world.scopes = {"write": ("write",)}
+    client = scene.client(scene.provider(client=BY_HAND))
+    scene.call(client)
+    scene.clock.now += 595
+    scene.call(client)
+    scene.call(client, tool="write")
+    scene.run(client.log_out(context=as_("alice")))
+    scene.call(client)
+    forms, names = scene.world.server.asked, ("code", "code_verifier", "refresh_token")
+    secrets = {form[name] for form in forms for name in names if name in form} | {"app-secret", "refresh-"}
+    secrets |= {request.state for request in scene.world.server.authorized}
+    assert len(secrets) == 3 * 3 + 1 + 2
+    to_the_server = [request for request in scene.driver.sent if request.url.startswith("https://mcp.example/")]
+    assert len(to_the_server) == 7 + 3
+    for request in to_the_server:
+        wire = f"{request.url} {headers_of(request)} {request.body!r}"
+        assert [secret for secret in secrets if secret in wire] == []
 
 
 def test_a_program_on_stdio_is_given_no_tokens() -> None:
