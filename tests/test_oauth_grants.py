@@ -476,7 +476,9 @@ def test_a_platform_vouches_for_the_application() -> None:
     scene.call(scene.client(auth), None)
     assert len(requests) == 1
     scene.clock.now += 595
+    before = len(scene.driver.sent)
     scene.call(scene.client(auth), None)
+    assert scene.since(before) == ["token", "mcp"]
     assert grant_types(scene.world.server.asked) == [JWT_BEARER] * 2
 
 
@@ -551,6 +553,17 @@ def test_an_identity_provider_vouches_for_a_person(idp_client: RegisteredClient 
     assert [url for url, text in shown.items() if "id-token-of-alice" in text] == [IDP_TOKEN]
     assert [url for url, text in shown.items() if "grant-for-alice" in text] == [TOKEN]
     assert "idp.example" not in scene.driver.looked_up  # Named by the user, it may be anywhere.
+
+
+def test_a_person_is_vouched_for_again_when_a_token_is_over() -> None:
+    scene, auth = enterprise()
+    scene.world.server.refreshes = False
+    client = scene.client(auth)
+    assert scene.run(client.log_in(context=as_("alice"))).is_renewable
+    scene.clock.now += 595
+    before = len(scene.driver.sent)
+    scene.call(client)
+    assert [request.url for request in scene.driver.sent[before:]] == [IDP_TOKEN, TOKEN, MCP]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from support.authorization import ISSUER, MCP, REDIRECT, AuthorizationServer
 from support.oauth import BY_HAND, Scene, as_, grant_types
 from support.pure import json_reply
 
-from mcpcore import ClientCredentials, OAuth
+from mcpcore import ClientCredentials, ForbiddenError, OAuth
 
 ISSUER_KEY = json.dumps(["issuer", MCP, "alice"])
 TOKEN_KEY = json.dumps(["token", ISSUER, MCP, "alice"])
@@ -356,6 +356,14 @@ def test_what_is_not_said_of_a_stored_token_is_not_known(renew_at: Any) -> None:
     login = scene.run(scene.client(another(scene, store)).log_in(context=as_("alice")))
     assert (login.scopes, login.is_renewable) == (("read",), False)
     assert login.renew_at == (10**400 if renew_at == 10**400 else None)
+    assert scene.logins == 1
+
+
+def test_what_was_asked_for_in_vain_is_not_asked_for_again_by_the_next_process() -> None:
+    scene, store = kept()
+    store.stored[TOKEN_KEY] = token(requested=["read", "write"], granted=["read"])
+    scene.world.scopes = {"write": ("write",)}
+    assert isinstance(scene.refused(scene.client(another(scene, store)), tool="write"), ForbiddenError)
     assert scene.logins == 1
 
 

@@ -611,6 +611,25 @@ def test_logging_out_forgets_here_and_there(refreshes: bool) -> None:
     assert scene.logins == 2
 
 
+@pytest.mark.parametrize("principal", ["alice", None])
+def test_logging_out_forgets_what_the_server_has_told(principal: str | None) -> None:
+    scene = Scene()
+    tools = {"resultType": "complete", "tools": [], "ttlMs": 60_000, "cacheScope": "private"}
+    scene.instead = lambda request: (
+        result_reply(request, tools)
+        if request.rpc_method == "tools/list" and scene.world.owner_of(request) is not None
+        else None
+    )
+    client = scene.client()
+    for name in (principal, "bob"):
+        scene.run(client.list_tools(context=as_(name)))
+    scene.run(client.log_out(context=as_(principal)))
+    # Whose answers they are that nobody's name is on, cannot be told.
+    assert client.statistics().cache_entries == (1 if principal else 0)
+    scene.run(client.list_tools(context=as_(principal)))
+    assert scene.logins == 3
+
+
 def test_there_may_be_nothing_to_forget() -> None:
     scene = Scene()
     assert scene.run(scene.client().log_out(context=as_("alice"))) is False
