@@ -2,7 +2,7 @@
 
 Each file there but ``others.toml`` is a topic.  A ``[[requirement]]`` says in our own words what is demanded
 (``says``), how strictly (``level``), where (``revisions``), and which tests hold it (``tests``) or why none does
-(``reason``); ``pending`` is true where one will.  A ``[[group]]`` is several statements that one reason answers.
+(``reason``).  A ``[[group]]`` is several statements that one reason answers.
 
 A place is ``PAGE#SECTION NUMBER:DIGEST``, with more numbers if one section says it more than once: the statement's
 number among the normative ones of that section, and the digest of its text, as :mod:`spec_statements` finds them.
@@ -22,7 +22,7 @@ import attrs
 DATA = Path(__file__).resolve().parent / "spec-coverage"
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 
-COUNTS = ("Revision", "Bind a client", "Held by tests", "Not held, and why is said", "Not yet held", "Bind others")
+COUNTS = ("Revision", "Bind a client", "Held by tests", "Not held, and why is said", "Bind others")
 COLUMNS = ("Level", "What holds", "Where", "Held by, or why not")
 
 _SITE = "https://modelcontextprotocol.io/specification"
@@ -55,12 +55,11 @@ class Requirement:
     places: tuple[Place, ...]
     tests: tuple[str, ...] = ()
     reason: str | None = None
-    pending: bool = False
 
     @property
     def state(self) -> str:
         """The column of :data:`COUNTS` that its statements count in."""
-        return COUNTS[2] if self.tests else COUNTS[4] if self.pending else COUNTS[3]
+        return COUNTS[2] if self.tests else COUNTS[3]
 
 
 def requirements() -> list[Requirement]:
@@ -87,7 +86,7 @@ def count_rows() -> Iterator[tuple[str, ...]]:
             digests[place.revision, requirement.state].add(place.digest)
             digests[place.revision, COUNTS[1]].add(place.digest)
     for place in others():
-        digests[place.revision, COUNTS[5]].add(place.digest)
+        digests[place.revision, COUNTS[4]].add(place.digest)
     return ((revision, *(str(len(digests[revision, column])) for column in COUNTS[1:])) for revision in REVISIONS)
 
 
@@ -113,7 +112,6 @@ def _read(topic: Mapping[str, Any]) -> Iterator[Requirement]:
             tuple(places),
             tuple(entry.get("tests", ())),
             entry.get("reason"),
-            entry.get("pending", False),
         )
 
 
@@ -132,7 +130,7 @@ def _row(requirement: Requirement) -> tuple[str, ...]:
         numbers.setdefault(place.link, []).append(str(place.ordinal))
     where = ", ".join(f"{link} {' '.join(ordinals)}" for link, ordinals in numbers.items())
     names = ", ".join(f"`{test.removeprefix('tests/')}`" for test in requirement.tests)
-    return requirement.level or "any", requirement.says, where, names or requirement.reason or "Not yet."
+    return requirement.level or "any", requirement.says, where, names or requirement.reason or ""
 
 
 def _first_places(places: Iterable[Place]) -> Iterable[Place]:
