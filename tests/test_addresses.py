@@ -235,6 +235,26 @@ def test_a_name_that_leads_as_near_as_the_server_is_asked() -> None:
     assert {r.addresses for r in scene.driver.sent if r.url.startswith(ISSUER)} == {("10.0.0.9", PUBLIC)}
 
 
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        (("127.0.0.1",), "127.0.0.1"),
+        (("::1", "127.0.0.1"), "::1"),
+        (("169.254.169.254",), "169.254.169.254"),
+        (("fe80::1",), "fe80::2"),
+        (("10.0.0.1", PUBLIC), "10.0.0.2"),
+        (("10.0.0.1", "127.0.0.1"), "10.0.0.2"),
+        (("10.0.0.1", "127.0.0.1"), "127.0.0.1"),
+        ((), "10.0.0.2"),
+    ],
+)
+def test_a_name_of_the_servers_vouches_for_a_private_network_at_most(server: tuple[str, ...], address: str) -> None:
+    """Whoever owns the server's name says where it leads, so it may as well lead where it should not."""
+    scene = issuer_at(address, server=server)
+    assert "where the MCP server is not" in str(scene.refused(scene.client()))
+    assert others(scene) == []
+
+
 def test_what_was_looked_up_is_where_it_goes() -> None:
     scene = issuer_at("192.0.66.2", "2606:2800:21f::1")
     scene.call(scene.client())
