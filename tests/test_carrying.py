@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
 import pytest
 import trio
+from attrs import define, field
 from support.adapters import CARRIERS, person, server_of
 from support.authorization import REDIRECT
 from support.guarded import ISSUER, MCP_ORIGIN, Guarded, WallClock, at_once, guarded
@@ -84,6 +85,60 @@ async def test_a_token_that_is_on_its_way_to_a_cancelled_call_is_kept_for_the_ne
         await call()
         assert place.asked == expected
         assert place.logins == [ALICE.principal]
+
+
+@define
+class Drawer:
+    """A token store that takes its time, and as long as it likes to keep something."""
+
+    held: dict[str, str] = field(factory=dict[str, str])
+    before: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+
+    async def get(self, key: str) -> str | None:
+        await anyio.lowlevel.checkpoint()
+        return self.held.get(key)
+
+    async def put(self, key: str, value: str) -> None:
+        await self.before()
+        self.held[key] = value
+
+    async def delete(self, key: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.held.pop(key, None)
+
+
+@pytest.mark.anyio
+async def test_what_a_cancelled_call_got_is_stored_for_the_next_process(clock: WallClock) -> None:
+    store, scope = Drawer(), anyio.CancelScope()
+
+    async def give_up(answer: Answer) -> Answer:
+        scope.cancel()
+        return answer
+
+    async with guarded(server_of("modern", echo_headers), "memory") as place:
+        async with place.connect(auth=place.provider(store=store)) as client:
+            await client.call_tool("echo_headers", context=ALICE)
+            clock.pass_(1000)
+            place.hold = give_up
+            with scope:
+                await client.call_tool("echo_headers", context=ALICE)
+            assert scope.cancelled_caught
+        place.hold = at_once
+        async with place.connect(auth=place.provider(store=store)) as client:
+            await client.call_tool("echo_headers", context=ALICE)
+        assert place.asked == ["authorization_code", "refresh_token"]
+
+
+@pytest.mark.trio
+async def test_a_store_that_hangs_while_it_keeps_a_token_is_given_up(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with guarded(server_of("modern", echo_headers), "memory") as place:
+        store = Drawer(before=anyio.sleep_forever)
+        async with place.connect(auth=place.provider(store=store), limits=Limits(token_request=2)) as client:
+            assert not (await client.call_tool("echo_headers", context=ALICE)).is_error
+    assert store.held == {}
+    assert {record.message for record in caplog.records} == {"the token store failed: TimeoutError"}
 
 
 @pytest.mark.anyio
