@@ -416,6 +416,15 @@ def test_a_registration_outlives_the_process() -> None:
     assert len(scene.world.server.registered) == 2
 
 
+def test_a_secret_that_is_not_needed_is_not_kept() -> None:
+    scene, store = Scene(), Store()
+    scene.world.documents[REGISTER] = json_reply({"client_id": "me", "client_secret": "s3cret"}, 201)
+    scene.world.server.clients["me"] = None
+    scene.call(scene.client(scene.provider(store=store)))
+    assert "me" in store.values[CLIENT_KEY]
+    assert "s3cret" not in "".join(store.values.values())
+
+
 @pytest.mark.parametrize(
     "stored",
     [
@@ -570,7 +579,8 @@ def test_a_server_that_repeats_the_proof_is_not_quoted(client: RegisteredClient)
 
     def token(request: SendRequest) -> Answer:
         told = f"{shown_by(request)} {form_of(request)} {dict(headers_of(request))}"
-        return json_reply({"error": f"invalid_client {told}", "error_description": told}, 401)
+        error = f"invalid_client {headers_of(request).get('authorization')}"
+        return json_reply({"error": error, "error_description": told}, 401)
 
     scene.world.documents[TOKEN] = token
     error = scene.refused(scene.client(scene.provider(ClientCredentials(), client=client)), None)
