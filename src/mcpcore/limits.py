@@ -82,6 +82,8 @@ class Limits:
     """How many identities' tokens an OAuth provider keeps; the least recently used go first."""
     authorization_servers: int = 100
     """How many authorization servers it remembers."""
+    scope_bytes: int = 8 * 1024
+    """How long all the scopes that one token is asked for may be together."""
     oauth_bytes: int = 256 * 1024
     """How long the answer of an authorization server, or a metadata document, may be."""
     token_request: float = 10.0

@@ -10,6 +10,7 @@ has no metadata either, its endpoints have their usual names.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from mcpcore.oauth.metadata import AuthorizationServer, ProtectedResource, base_
 from mcpcore.redaction import redact_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
@@ -95,15 +96,19 @@ def find_old_server(environment: AuthEnvironment, *, is_used: bool = False) -> F
     base = base_of(environment.endpoint)
     places = [f"{base}/.well-known/{name}" for name in ((_OAUTH, _OPENID) if is_used else (_OAUTH,))]
     # The base was made here, so nobody has said whether its issuer ends in a slash.
-    found = yield from _find(environment, places, (base, f"{base}/"))
+    # It is asked as a client of its revision asks ("Server Metadata Discovery Headers").
+    found = yield from _find(environment, places, (base, f"{base}/"), {"MCP-Protocol-Version": "2025-03-26"})
     return found or AuthorizationServer.by_default(base)
 
 
 def _find(
-    environment: AuthEnvironment, places: list[str], issuers: tuple[str, ...]
+    environment: AuthEnvironment,
+    places: list[str],
+    issuers: tuple[str, ...],
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Flow[AuthorizationServer | None]:
     for url in places:
-        question = Question(RequestKind.METADATA, _OF_SERVER, url)
+        question = Question(RequestKind.METADATA, _OF_SERVER, url, headers=headers)
         reply = yield from fetch(environment, question)
         if (document := _document(reply)) is not None:
             try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from attrs import evolve, field, frozen
@@ -78,8 +78,7 @@ def _check_redirect_uri(_grant: object, _attribute: object, uri: str) -> None:
         parts = urlsplit("")
     origin = origin_of(parts)
     is_web = origin is not None and (origin[0] == "https" or is_loopback(origin[1]))
-    is_app = "." in parts.scheme  # RFC 8252, section 7.1: a reversed domain name.
-    if not (is_web or is_app) or parts.fragment:
+    if not is_web or parts.fragment:
         raise ConfigurationError("a redirect URI is https, or http on this machine, and has no fragment")
 
 
@@ -95,20 +94,9 @@ class AuthorizationCode:
     handler: AuthorizationHandler = field(repr=False)
     redirect_uri: str = field(validator=_check_redirect_uri)
 
-    @property
-    def is_interactive(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def is_of_people(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def grant_types(self) -> tuple[str, ...]:
-        """The code, and what follows from it."""
-        return ("authorization_code", "refresh_token")
+    is_interactive: ClassVar[bool] = True
+    is_of_people: ClassVar[bool] = True
+    grant_types: ClassVar[tuple[str, ...]] = ("authorization_code", "refresh_token")
 
     def obtain(self, petition: Petition) -> Flow[Token]:
         """Have somebody log in, and exchange the code.
@@ -117,7 +105,6 @@ class AuthorizationCode:
         """
         server, client = petition.server, petition.client
         assert client is not None
-        _check_pkce(server)
         petition = evolve(petition, scopes=with_refresh(petition.scopes, server.scopes_supported))
         verifier, state = (base64url(petition.environment.entropy(32)) for _ in range(2))
         request = self._request(petition, client.client_id, verifier, state)
@@ -153,8 +140,11 @@ class AuthorizationCode:
         )
 
 
-def _check_pkce(server: AuthorizationServer) -> None:
-    """Refuse a server without PKCE (2026-07-28, "Authorization Code Protection")."""
+def check_pkce(server: AuthorizationServer) -> None:
+    """See that a server has PKCE, which a login is not safe without (2026-07-28, "Authorization Code Protection").
+
+    :raises OAuthError: if it does not say so.
+    """
     if "S256" not in (server.pkce_methods or ()):
         raise OAuthError(
             f"the authorization server {redact_url(server.issuer)} does not say that it supports PKCE with S256, and a "
@@ -216,25 +206,10 @@ class ClientCredentials:
     It needs a ``client`` that was registered by hand.
     """
 
-    @property
-    def is_interactive(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def is_of_people(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def redirect_uri(self) -> None:
-        """None: no browser is involved."""
-        return
-
-    @property
-    def grant_types(self) -> tuple[str, ...]:
-        """This one."""
-        return ("client_credentials",)
+    is_interactive: ClassVar[bool] = False
+    is_of_people: ClassVar[bool] = False
+    redirect_uri: ClassVar[None] = None
+    grant_types: ClassVar[tuple[str, ...]] = ("client_credentials",)
 
     def obtain(self, petition: Petition) -> Flow[Token]:
         """Show the client's credentials."""
@@ -250,25 +225,10 @@ class JwtBearer:
 
     assertion: AssertionHandler = field(repr=False)
 
-    @property
-    def is_interactive(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def is_of_people(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def redirect_uri(self) -> None:
-        """None: no browser is involved."""
-        return
-
-    @property
-    def grant_types(self) -> tuple[str, ...]:
-        """This one."""
-        return (JWT_BEARER,)
+    is_interactive: ClassVar[bool] = False
+    is_of_people: ClassVar[bool] = False
+    redirect_uri: ClassVar[None] = None
+    grant_types: ClassVar[tuple[str, ...]] = (JWT_BEARER,)
 
     def obtain(self, petition: Petition) -> Flow[Token]:
         """Show the platform's word; a refusal is final."""
@@ -296,25 +256,10 @@ class EnterpriseManaged:
     client: RegisteredClient | None = field(default=None, kw_only=True)
     assertion_type: str = field(default=ID_TOKEN, kw_only=True)
 
-    @property
-    def is_interactive(self) -> bool:
-        """Never: the person has logged in before."""
-        return False
-
-    @property
-    def is_of_people(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def redirect_uri(self) -> None:
-        """None: no browser is involved."""
-        return
-
-    @property
-    def grant_types(self) -> tuple[str, ...]:
-        """The second of the two exchanges; the first is the identity provider's business."""
-        return (JWT_BEARER,)
+    is_interactive: ClassVar[bool] = False
+    is_of_people: ClassVar[bool] = True
+    redirect_uri: ClassVar[None] = None
+    grant_types: ClassVar[tuple[str, ...]] = (JWT_BEARER,)
 
     def obtain(self, petition: Petition) -> Flow[Token]:
         """Exchange what the person got for a grant, and that for a token."""

@@ -23,14 +23,14 @@ from mcpcore.oauth.accounts import Account, Accounts
 from mcpcore.oauth.clients import ClientMetadata
 from mcpcore.oauth.discovery import find_old_server, find_resource, find_server, parameter
 from mcpcore.oauth.dpop import proof
-from mcpcore.oauth.grants import ClientCredentials, EnterpriseManaged, JwtBearer
+from mcpcore.oauth.grants import ClientCredentials, EnterpriseManaged, JwtBearer, check_pkce
 from mcpcore.oauth.keeping import Keeping
 from mcpcore.oauth.metadata import resource_of
 from mcpcore.oauth.provider import Credentials, Login
 from mcpcore.oauth.registrations import Registrations
 from mcpcore.oauth.scopes import split, united, wanted
 from mcpcore.oauth.token_requests import Petition, refresh, revoke
-from mcpcore.rules.endpoint import origin_of
+from mcpcore.rules.endpoint import NOT_IN_URL, origin_of
 from mcpcore.state.flights import take_turns
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ def _check_document_url(_auth: object, _attribute: object, url: str | None) -> N
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme != "https" or origin_of(parts) is None or parts.path in ("", "/") or parts.fragment:
-        raise ConfigurationError("client_metadata_url is an https URL with a path")
+    is_plain = not NOT_IN_URL.search(url) and not {".", ".."} & set(parts.path.split("/"))
+    if parts.scheme != "https" or origin_of(parts) is None or parts.path in ("", "/") or parts.fragment or not is_plain:
+        raise ConfigurationError("client_metadata_url is an https URL with a path, as it is to be compared")
 
 
 def _tuple_of_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -209,10 +210,12 @@ class OAuth:
         ) is True
 
     def _check_caller(self, request: RequestContext, environment: AuthEnvironment) -> None:
-        if self.grant.is_of_people and environment.has_resolvers and request.principal is None:
+        # A program that works for one person says nothing of people; whoever does may mean several.
+        serves_many = environment.has_resolvers or request.user is not None or bool(request.request_headers)
+        if self.grant.is_of_people and request.principal is None and serves_many:
             raise LocalProtocolError(
-                "auth: tokens are people's here, and headers are resolved for each request, so it must be said whose "
-                "call this is: CallContext(principal=...)"
+                "auth: tokens are people's here, and calls differ in headers or users, so it must be said whose call "
+                "this is: CallContext(principal=...)"
             )
 
     def _account(self, request: RequestContext, environment: AuthEnvironment) -> Account:
@@ -254,7 +257,7 @@ class OAuth:
         if refusal.status == 403:
             # Scopes that were asked for before, and not granted, are not asked for again and again.
             may_help = sent is not None and _lacks_scope(refusal) and not set(challenged) <= set(sent.requested)
-            if sent is None or not may_help:
+            if sent is None or not may_help or (self.grant.is_interactive and _logins(attempts) > 1):
                 return None
             before = united(sent.requested, sent.granted)
             return self._grant_anew(account, environment, refusal.challenges, challenged, before)
@@ -363,8 +366,12 @@ class OAuth:
         else:
             server = yield from find_old_server(environment)
             self._remember(server, environment)
-        client = yield from self._registrations.find(environment, server)
+        if self.grant.is_interactive:
+            check_pkce(server)
         scopes = wanted(challenged, where.scopes, before, self.scopes)
+        if len(" ".join(scopes)) > environment.limits.scope_bytes:
+            raise environment.limits.exceeded("scope_bytes", "the server wants too many scopes")
+        client = yield from self._registrations.find(environment, server)
         petition = self._petition(account, environment, server, client, where.resource, scopes)
         try:
             token = yield from self.grant.obtain(petition)
@@ -451,6 +458,15 @@ def _fresh(account: Account, environment: AuthEnvironment) -> Token | None:
 
 def _other_than(account: Account, sent: Token | None) -> Token | None:
     return None if account.token is sent else account.token
+
+
+def _logins(attempts: Sequence[Credentials]) -> int:
+    """How many of the tokens that one request was made with were granted for it."""
+    used = [credentials.basis for credentials in attempts]
+    tokens = [basis.token for basis in used[1:] if isinstance(basis, _Used) and basis.token.source == "grant"]
+    return len(
+        {token.access_token for token in tokens} - {used[0].token.access_token if isinstance(used[0], _Used) else ""}
+    )
 
 
 def _is_own_server(environment: AuthEnvironment, issuer: str) -> bool:

@@ -145,7 +145,8 @@ class HeaderPipeline:
             (b"User-Agent", encode_value(user_agent)),
             static,
         )
-        pipeline.check_private(bool(static), ConfigurationError)
+        # Nobody on the way to a server may send people, or secrets, to an authorization server of his own.
+        pipeline.check_private(bool(static) or has_auth, ConfigurationError)
         return pipeline
 
     def static_identity(self) -> bytes:
