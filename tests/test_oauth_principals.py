@@ -191,6 +191,14 @@ def test_it_must_be_said_whose_token_is_wanted(of: Callable[[Scene], OAuth], opt
         scene.call(client)
 
 
+@pytest.mark.parametrize("context", [CallContext(user=7), CallContext(request_headers={"X-User": "u"})])
+def test_whoever_tells_people_apart_says_whose_token_is_wanted(context: CallContext) -> None:
+    scene = Scene()
+    error = scene.fail(scene.client().call_tool("find", context=context))
+    assert isinstance(error, LocalProtocolError)
+    assert scene.driver.sent == []
+
+
 def test_an_application_may_resolve_headers_besides() -> None:
     scene = Scene()
     listing(scene)
@@ -370,6 +378,17 @@ def test_a_login_waits_for_one_that_is_under_way() -> None:
     call.finish()
     assert login.finish().issuer == ISSUER
     assert scene.logins == 1
+
+
+def test_identities_are_forgotten_when_there_are_too_many() -> None:
+    scene = Scene()
+    client = scene.client(limits=Limits(accounts=2))
+    for principal in ("alice", "bob", "alice", "bob"):
+        scene.call(client, principal)
+    assert scene.logins == 2
+    for principal in ("carol", "bob", "alice"):
+        scene.call(client, principal)
+    assert scene.logins == 4
 
 
 def test_identities_that_nobody_uses_are_forgotten_first() -> None:
@@ -672,10 +691,10 @@ def test_what_a_provider_says_is_checked() -> None:
 
 
 def test_tokens_go_over_plain_http_to_this_machine_alone() -> None:
-    auth, _ = bearing("t", "t")
+    auth, _ = bearing("t")
     scene = Scene()
     scene.instead = letting_in("t")
-    error = scene.refused(scene.client(auth, "http://mcp.example/mcp"))
-    assert isinstance(error, LocalProtocolError)
+    with pytest.raises(ConfigurationError, match="plain http"):
+        scene.client(auth, "http://mcp.example/mcp")
     scene.call(scene.client(auth, "http://127.0.0.1/mcp"))
     assert [request.url for request in scene.driver.sent] == ["http://127.0.0.1/mcp"]

@@ -309,7 +309,7 @@ def test_a_store_that_fails_is_told_of_and_does_no_harm(method: str, caplog: pyt
         # The store has not forgotten them, which nobody can know better than whoever wants them forgotten.
         assert scene.run(client.log_out(context=as_("alice"))) is False
         assert len(scene.world.server.revoked) == 1
-    assert "the token store failed: OSError" in caplog.text
+    assert caplog.text.count("the token store failed: OSError") == len(store.asked) > 4
     assert "secret" not in caplog.text
     assert scene.logins == 1
 

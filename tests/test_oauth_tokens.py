@@ -16,6 +16,7 @@ from mcpcore import (
     Client,
     ClientCredentials,
     ForbiddenError,
+    LimitExceeded,
     Limits,
     LocalProtocolError,
     Login,
@@ -449,20 +450,51 @@ def test_a_401_that_wants_more_scopes_is_no_matter_of_renewal() -> None:
     assert query_of(scene.world.server.authorized[1].url)["scope"] == "read write"
 
 
-@pytest.mark.parametrize("authorizations", [1, 3])
-def test_a_server_that_wants_ever_more_is_left_in_the_end(authorizations: int) -> None:
+@pytest.mark.parametrize(("authorizations", "logins"), [(1, 1), (2, 2), (5, 2)])
+def test_a_person_is_not_asked_for_ever_more(authorizations: int, logins: int) -> None:
     scene = Scene()
-
-    def greedy(request: SendRequest) -> Answer | None:
-        if request.url == MCP and scene.world.owner_of(request) is not None:
-            return scene.world.refuse(403, {"error": "insufficient_scope", "scope": f"s{scene.logins}"})
-        return None
-
-    scene.instead = greedy
+    scene.instead = greedy(scene)
     error = scene.refused(scene.client(limits=Limits(authorizations=authorizations)))
     assert isinstance(error, ForbiddenError)
-    assert scene.logins == authorizations
-    assert len(scene.tokens_sent()) == authorizations + 1
+    assert scene.logins == logins
+    assert len(scene.tokens_sent()) == logins + 1
+
+
+def test_who_has_a_token_is_asked_as_little() -> None:
+    scene = Scene()
+    client = scene.client()
+    scene.call(client)
+    scene.instead = greedy(scene)
+    assert isinstance(scene.refused(client), ForbiddenError)
+    assert scene.logins == 3
+
+
+@pytest.mark.parametrize("authorizations", [1, 5])
+def test_nor_does_an_application_ask_for_ever(authorizations: int) -> None:
+    scene = Scene()
+    scene.instead = greedy(scene)
+    auth = scene.provider(ClientCredentials(), client=BY_HAND)
+    error = scene.refused(scene.client(auth, limits=Limits(authorizations=authorizations)), None)
+    assert isinstance(error, ForbiddenError)
+    assert len(scene.world.server.asked) == authorizations
+
+
+def greedy(scene: Scene) -> Callable[[SendRequest], Answer | None]:
+    """An MCP server that wants another scope each time."""
+
+    def answer(request: SendRequest) -> Answer | None:
+        if request.url == MCP and scene.world.owner_of(request) is not None:
+            return scene.world.refuse(403, {"error": "insufficient_scope", "scope": f"s{len(scene.driver.sent)}"})
+        return None
+
+    return answer
+
+
+def test_scopes_have_their_limit() -> None:
+    scene = Scene()
+    scene.world.challenge = {**scene.world.challenge, "scope": " ".join(f"scope-{number}" for number in range(1000))}
+    assert isinstance(scene.refused(scene.client()), LimitExceeded)
+    assert scene.since(0) == ["mcp", "resource", "oauth-authorization-server"]
 
 
 # What is not worth a login
