@@ -223,6 +223,14 @@ def test_an_identity_stays_where_it_is_while_that_is_trusted() -> None:
     assert scene.logins == 2
 
 
+def test_a_server_that_is_named_is_not_taken_for_one_of_the_first_days() -> None:
+    scene = Scene()
+    assert scene.world.resource is not None
+    scene.world.resource["authorization_servers"] = ["https://mcp.example"]
+    assert "no metadata at any well-known place" in str(scene.refused(scene.client()))
+    assert scene.since(0) == ["mcp", "resource", "oauth-authorization-server", "openid-configuration"]
+
+
 def test_a_server_of_the_first_days_is_its_own_authorization_server() -> None:
     scene = Scene()
     scene.world.resource, scene.world.challenge = None, {}
