@@ -121,7 +121,7 @@ def test_an_openid_provider_that_does_not_speak_of_pkce_is_refused(path: str) ->
     scene.call(scene.client())
     del server.metadata["code_challenge_methods_supported"]
     assert "PKCE" in str(scene.refused(scene.client()))
-    assert len(server.authorized) == len(server.asked) == 1
+    assert len(server.registered) == len(server.authorized) == len(server.asked) == 1
 
 
 # Mix-up and injection (2026-07-28, "Security Considerations"; RFC 9207, section 1; RFC 9700, sections 4.4 and 4.5)
