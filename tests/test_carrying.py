@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -84,6 +85,45 @@ async def test_a_token_that_is_on_its_way_to_a_cancelled_call_is_kept_for_the_ne
             assert scope.cancelled_caught
         await call()
         assert place.asked == expected
+        assert place.logins == [ALICE.principal]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("how", ["once", "twice", "timeout"])
+@pytest.mark.parametrize("verb", ["open", "log_in"])
+@pytest.mark.parametrize("carrier", CARRIERS)
+async def test_so_is_one_on_its_way_to_a_task_that_asyncio_cancels(carrier: str, verb: str, how: str) -> None:
+    on_its_way, may_arrive, patience = asyncio.Event(), asyncio.Event(), asyncio.timeout(None)
+
+    async def slowly(answer: Answer) -> Answer:
+        on_its_way.set()
+        await may_arrive.wait()
+        return answer
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with patience:
+                await getattr(client, verb)(context=ALICE)
+        # Nothing of the cancellation is left behind.
+        await asyncio.sleep(0)
+
+    async with guarded(server_of("modern", echo_headers), carrier) as place, place.connect() as client:
+        place.hold = slowly
+        task = asyncio.create_task(give_up())
+        await on_its_way.wait()
+        for _ in range(2 if how == "twice" else 1):
+            if how == "timeout":
+                patience.reschedule(0)
+            else:
+                task.cancel()
+            await anyio.wait_all_tasks_blocked()
+        assert not task.done()
+        may_arrive.set()
+        [outcome] = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(outcome, type(None) if how == "timeout" else asyncio.CancelledError)
+        await client.call_tool("echo_headers", context=ALICE)
+        assert place.asked == ["authorization_code"]
         assert place.logins == [ALICE.principal]
 
 

@@ -4,8 +4,8 @@ One loop serves every engine and both event loops, because all that differs betw
 :class:`~transports.engines.base.Engine` and all that differs between event loops behind anyio.
 
 Everything happens in the caller's task: a resolver sees the caller's context variables, and the caller's cancellation
-and deadlines apply at every step.  The one exception is what moves the bytes of an HTTP+SSE stream or a channel; see
-:mod:`transports.readers`.
+and deadlines apply at every step.  The exceptions are what moves the bytes of an HTTP+SSE stream or a channel, see
+:mod:`transports.readers`, and what must not be lost, see :mod:`transports.carrying`.
 """
 
 from __future__ import annotations
@@ -388,6 +388,7 @@ class Drive(Generic[T]):
     _patience: Patience | None = None
     _responses: list[Response] = field(factory=list["Response"], init=False)
     _has_waited: bool = field(default=False, init=False)
+    _has_carried: bool = field(default=False, init=False)
 
     async def to_the_end(self) -> T:
         """Drive it to its end; whatever is still open then is closed."""
@@ -419,8 +420,9 @@ class Drive(Generic[T]):
             command = self.operation.next_command()
             match command:
                 case Complete():
-                    if not self._has_waited:
-                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any.
+                    if not self._has_waited or self._has_carried:
+                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any;
+                        # and so can one that was given up while what it needs was carried through.
                         await anyio.lowlevel.checkpoint()
                     return command
                 case Emit():
@@ -435,6 +437,7 @@ class Drive(Generic[T]):
                     await self._driver.obey(self.operation, command, self._responses)
                 case _:
                     self._has_waited = self._has_waited or not isinstance(command, ResolveHeaders)
+                    self._has_carried |= isinstance(command, SendRequest) and command.is_carried_through
                     await self._driver.obey(self.operation, command, self._responses)
 
     async def close(self) -> None:
