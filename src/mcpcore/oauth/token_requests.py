@@ -141,7 +141,7 @@ def _ask_as_client(
         reply = yield from ask(petition.environment, question)
         is_new = reply.dpop_nonce is not None and petition.nonces.learn(url, reply.dpop_nonce)
         wants_nonce = as_text((reply.document or {}).get("error")) == "use_dpop_nonce"
-        if not (may_try_again and is_new and wants_nonce and reply.status >= 400):
+        if not (may_try_again and is_new and wants_nonce):
             return question, reply
         may_try_again = False
 
