@@ -16,6 +16,7 @@ from mcpcore import (
     AuthorizationRequest,
     BearerAuth,
     ConfigurationError,
+    OAuth,
     OAuthError,
     OAuthResponseError,
     SendRequest,
@@ -106,6 +107,15 @@ def test_a_server_that_does_not_name_itself_is_named_by_its_canonical_uri(url: s
     scene.call(client)
     asked = [query_of(request.url) for request in scene.world.server.authorized] + scene.world.server.asked
     assert [parameters["resource"] for parameters in asked] == [resource] * 3
+
+
+# Who the client is (2026-07-28, "Client ID Metadata Documents")
+
+
+@pytest.mark.parametrize("rest", ["/a/../c", "/./c", "/a/..", "/c\n", "/c d", "\\c"])
+def test_the_url_of_a_document_has_one_spelling(rest: str) -> None:
+    with pytest.raises(ConfigurationError, match="client_metadata_url"):
+        OAuth(AuthorizationCode(str, redirect_uri=REDIRECT), client_metadata_url=f"https://app.example{rest}")
 
 
 # PKCE (2026-07-28, "Authorization Code Protection")
