@@ -63,7 +63,8 @@ def refresh_in_vain(scene: Scene) -> list[McpError]:
     client = scene.client(scene.provider(client=BY_HAND))
     scene.call(client)
     scene.clock.now += 595
-    return log_in_in_vain(scene)
+    scene.world.documents[TOKEN] = telltale
+    return [scene.refused(client)]
 
 
 def log_out_in_vain(scene: Scene) -> list[McpError]:
