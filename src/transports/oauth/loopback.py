@@ -29,7 +29,7 @@ from attrs import define, field
 
 from mcpcore import LocalProtocolError, OAuthError
 
-from .pages import MALFORMED, MISDIRECTED, NOT_ALLOWED, NOT_FOUND, TOO_LARGE, UNKNOWN, Page, page_for
+from .pages import FAILED, MALFORMED, MISDIRECTED, NOT_ALLOWED, NOT_FOUND, RECEIVED, TOO_LARGE, UNKNOWN, Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -274,7 +274,9 @@ class RedirectReceiver:
             return MALFORMED, None
         states = [value for name, value in parameters if name == "state"]
         login = self._logins.pop(states[0], None) if len(states) == 1 else None
-        return (UNKNOWN if login is None else page_for(dict(parameters))), login
+        if login is None:
+            return UNKNOWN, None
+        return (FAILED if "error" in dict(parameters) else RECEIVED), login
 
     def _is_for_us(self, host: bytes) -> bool:
         """Whether ``Host`` names this address; what a page of another site sends names that site."""

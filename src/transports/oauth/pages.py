@@ -1,8 +1,10 @@
 """What a person sees in the browser when a login comes back.
 
 The pages are plain: no script, no style, no picture, nothing that is loaded, and a policy that says so.  They are shown
-where the address bar holds an authorization code, so they are not stored and send no referrer.  Nothing of the request
-is repeated, but what an authorization server says about a login that waits here: as text, cut short.
+where the address bar holds an authorization code, so they are not stored and send no referrer.
+
+Nothing of a request is repeated, not even why a login failed: who says so is found out only by the program, which may
+not believe it (2026-07-28, "Authorization", Authorization Response Validation).  So it is the program that tells.
 """
 
 from __future__ import annotations
@@ -10,9 +12,6 @@ from __future__ import annotations
 from html import escape
 
 from attrs import frozen
-
-_LONGEST = 300
-"""How much of what the authorization server says is shown, in characters."""
 
 _HEADERS = (
     (b"Content-Type", b"text/html; charset=utf-8"),
@@ -66,8 +65,9 @@ _HTML = """\
 _GO_BACK = "You can close this window and go back to the program."
 _AGAIN = "Go back to the program, and log in again from there."
 
+# Whether an answer is any good is found out only when the program has exchanged it: no page says that it is.
 RECEIVED = Page(200, "The answer was received", (_GO_BACK,))
-DENIED = Page(200, "Access was not given", ("The program was told so.", _GO_BACK))
+FAILED = Page(200, "The login did not succeed", ("The program says why.", _GO_BACK))
 UNKNOWN = Page(
     400, "No such login is waiting", ("It may have ended already, or have been answered in another window.", _AGAIN)
 )
@@ -76,22 +76,3 @@ NOT_FOUND = Page(404, "There is nothing here", ("Only the answer to a login is r
 NOT_ALLOWED = Page(405, "This is not how a login comes back", ("A login comes back by a GET request.",), b"GET")
 MISDIRECTED = Page(421, "This is not the address of a login", ("The request was meant for another host.",))
 TOO_LARGE = Page(431, "This is too long", ("The browser sent more than the answer to a login can be.", _AGAIN))
-
-
-def page_for(query: dict[str, str]) -> Page:
-    """What to show to the person whose login came back with ``query`` (RFC 6749, section 4.1.2).
-
-    Whether the answer is any good is found out only when the program has exchanged it: no page says that it is.
-    """
-    if "error" not in query:
-        return RECEIVED
-    if query["error"] == "access_denied":
-        return DENIED
-    said = (_shown(query["error"]), _shown(query.get("error_description", "")))
-    return Page(200, "The login failed", ("The authorization server said:", ": ".join(filter(None, said)), _GO_BACK))
-
-
-def _shown(text: str) -> str:
-    """``text``, cut short, and without what cannot be seen, such as marks that turn round what follows them."""
-    shown = "".join(filter(str.isprintable, text))
-    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
