@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,7 +32,39 @@ if TYPE_CHECKING:
 _METADATA_SERVICES = frozenset(
     map(
         ip_address,
-        ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"),
+        (
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+        ),
+    )
+)
+# Of the special-purpose registries, what is not everybody's and not reserved; each release of Python knows other ones.
+_NOT_PUBLIC = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "2001::/23",
+            "2001:db8::/32",
+            "3fff::/20",
+            "fc00::/7",
+            "fec0::/10",
+        ),
     )
 )
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
@@ -111,10 +143,11 @@ def _reach_of_ip(ip: IPv4Address | IPv6Address) -> Reach:
         return Reach.LOOPBACK
     if ip.is_link_local:
         return Reach.LINK_LOCAL
-    if ip.is_unspecified or ip.is_multicast or ip.is_reserved:
+    if ip.is_unspecified or ip.is_multicast:
         return Reach.NOWHERE
-    is_private = not ip.is_global or (isinstance(ip, IPv6Address) and ip.is_site_local)
-    return Reach.PRIVATE if is_private else Reach.PUBLIC
+    if any(ip in network for network in _NOT_PUBLIC):
+        return Reach.PRIVATE
+    return Reach.NOWHERE if ip.is_reserved else Reach.PUBLIC
 
 
 def _unwrapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
