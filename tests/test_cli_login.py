@@ -359,12 +359,10 @@ def test_a_keyring_that_waits_for_somebody_is_waited_for_no_longer_than_for_a_se
     assert outcome.said == ["the keyring of the system did not answer within 0.05 s; --timeout allows it more"]
 
 
-MISSING = "logins are kept in the keyring of the system, which takes the package keyring; install mcpcore[cli,keyring]"
-NONE = (
-    "logins are kept in the keyring of the system, and this machine has none that can be used; tokens can be given "
-    "with --bearer-env NAME as well"
-)
-BROKEN = "logins are kept in the keyring of the system, and the keyring that was chosen for this machine cannot be used"
+KEPT = "logins are kept in the keyring of the system, "
+MISSING = f"{KEPT}which takes the package keyring; install mcpcore[cli,keyring]"
+NONE = f"{KEPT}and this machine has no keyring that can be used: "
+BROKEN = f"{KEPT}and the keyring that was chosen for this machine cannot be used: "
 
 
 @pytest.mark.parametrize("words", [MISSING, NONE, BROKEN], ids=["missing", "none", "broken"])
@@ -386,6 +384,7 @@ def test_without_a_keyring_there_are_no_logins_and_all_else_is_as_before(
             refused = command(name, served.url)
             assert (refused.code, refused.out, len(refused.said)) == (2, "", 1)
             assert refused.said[0].startswith(words)
+            assert ("--bearer-env" in refused.said[0]) == (words != MISSING)
             assert "s3cret" not in refused.err
 
 

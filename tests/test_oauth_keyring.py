@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import anyio
 import anyio.from_thread
@@ -14,9 +15,11 @@ import anyio.to_thread
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.backends.chainer import ChainerBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.backends.null import Keyring as DisabledKeyring
 from keyring.errors import KeyringLocked, PasswordDeleteError, PasswordSetError
+from support.keyrings import FileKeyring
 
 from mcpcore import ConfigurationError
 from transports.oauth import KeyringStore
@@ -232,6 +235,63 @@ def test_a_keyring_that_cannot_be_loaded_is_told_at_once(monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "nowhere.to_be.Found")
     with pytest.raises(ConfigurationError, match="PYTHON_KEYRING_BACKEND"):
         KeyringStore()
+
+
+def found(priority: float) -> KeyringBackend:
+    """One that the library finds by itself."""
+    kind: type[KeyringBackend] = type("FoundKeyring", (NarrowKeyring,), {"priority": priority})
+    return kind()
+
+
+@pytest.fixture
+def finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Lets the library look once more, and find these on this machine."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+
+    def finding(*keyrings: KeyringBackend) -> None:
+        there = [NoKeyring(), ChainerBackend(), *keyrings]
+        monkeypatch.setattr(keyring.backend, "get_all_keyring", lambda: there)
+
+    return finding
+
+
+@pytest.mark.parametrize("priorities", [(0.5,), (5, 0.5), (0.9, 0.5)])
+def test_what_may_keep_plaintext_is_not_used_because_it_was_found(
+    finding: Callable[..., None], priorities: tuple[float, ...]
+) -> None:
+    finding(*map(found, priorities))
+    with pytest.raises(ConfigurationError, match=r"\.FoundKeyring.*unencrypted.*PYTHON_KEYRING_BACKEND"):
+        KeyringStore()
+
+
+@pytest.mark.parametrize("priorities", [(1,), (5, 4.9)])
+def test_what_the_library_recommends_is_used_because_it_was_found(
+    finding: Callable[..., None], priorities: tuple[float, ...]
+) -> None:
+    finding(*map(found, priorities))
+    KeyringStore()
+    assert isinstance(keyring.get_keyring(), ChainerBackend) == (len(priorities) > 1)
+
+
+@pytest.mark.parametrize("place", ["program", "environment", "file"])
+def test_what_may_keep_plaintext_is_used_if_it_is_named(
+    finding: Callable[..., None], place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    finding(found(5), found(0.5))
+    name = f"{FileKeyring.__module__}.{FileKeyring.__name__}"
+    match place:
+        case "program":
+            use(FileKeyring())
+        case "environment":
+            monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
+        case _:
+            file = tmp_path / "python_keyring" / "keyringrc.cfg"
+            file.parent.mkdir()
+            file.write_text(f"[backend]\ndefault-keyring={name}")
+    KeyringStore()
+    assert isinstance(keyring.get_keyring(), FileKeyring)
 
 
 def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,13 +146,8 @@ def open_keyring() -> KeyringStore:
     try:
         return KeyringStore()
     except ConfigurationError as error:
-        match error.__cause__:
-            case ImportError():
-                reason = "which takes the package keyring; install mcpcore[cli,keyring]"
-            case None:
-                reason = (
-                    "and this machine has none that can be used; tokens can be given with --bearer-env NAME as well"
-                )
-            case _:
-                reason = f"and {error}"
+        if isinstance(error.__cause__, ImportError):
+            reason = "which takes the package keyring; install mcpcore[cli,keyring]"
+        else:
+            reason = f"and {error}; tokens can be given with --bearer-env NAME as well"
         raise Failure(f"logins are kept in the keyring of the system, {reason}", ExitCode.USAGE) from error

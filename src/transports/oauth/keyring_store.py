@@ -29,6 +29,8 @@ from mcpcore import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from keyring.backend import KeyringBackend
+
 T = TypeVar("T")
 
 _PIECE = 600
@@ -37,6 +39,9 @@ it is within 2,560 bytes."""
 
 _LONGEST_NAME = 400
 """How many bytes of UTF-8 a key may have to be taken for a name as it is; Windows takes names of 513 characters."""
+
+_RECOMMENDED = 1
+"""The least priority of the keyrings that the library recommends."""
 
 _HEAD = re.compile(r"([1-9][0-9]{0,3}) ([0-9a-f]{16})\n(.*)", re.DOTALL)
 
@@ -75,12 +80,15 @@ class KeyringStore:
     """An :class:`mcpcore.TokenStore` in the keyring of the person who runs this program; for ``OAuth(store=...)``.
 
     The keyring is the one that the library ``keyring`` chooses for the process: the Windows Credential Manager,
-    the Keychain of macOS, the Secret Service or KWallet, or what the library was configured to take.
+    the Keychain of macOS, the Secret Service or KWallet, or what the library was configured to take.  One that keeps
+    passwords unencrypted is used only if it is named: in ``PYTHON_KEYRING_BACKEND``, in the library's file, or by
+    ``keyring.set_keyring``.
 
     Its methods raise what the keyring raises, ``keyring.errors.KeyringError`` for instance if it stays locked.
 
     :param service: what the entries are filed under.
-    :raises mcpcore.ConfigurationError: if there is no keyring that can be used here, or the package is not installed.
+    :raises mcpcore.ConfigurationError: if there is no keyring that can be used here, or one that may not be encrypted
+        and that nobody named, or the package is not installed.
     """
 
     def __init__(self, service: str = "mcpcore") -> None:
@@ -161,6 +169,7 @@ def _require_keyring() -> None:
         raise ConfigurationError("KeyringStore needs the package 'keyring': install 'mcpcore[keyring]'") from missing
     try:
         chosen = keyring.get_keyring()
+        weak = _weak_part(chosen)
     except Exception as unusable:
         # It imports what the environment or a file names.
         raise ConfigurationError(
@@ -170,8 +179,28 @@ def _require_keyring() -> None:
     if isinstance(chosen, NoKeyring | DisabledKeyring):
         raise ConfigurationError(
             "this machine has no keyring that can be used: start one (on Linux a Secret Service or KWallet, within a "
-            "session of D-Bus), or give OAuth another store"
+            "session of D-Bus), or keep tokens elsewhere"
         )
+    if weak is not None:
+        name = f"{type(weak).__module__}.{type(weak).__qualname__}"
+        raise ConfigurationError(
+            f"the keyring {name}, found on this machine, may keep tokens unencrypted: name the one to be used "
+            "in PYTHON_KEYRING_BACKEND, this one if it is good enough; 'keyring --list-backends' tells which there are"
+        )
+
+
+def _weak_part(chosen: KeyringBackend) -> KeyringBackend | None:
+    """The part of ``chosen`` that nobody has asked for, and that the library does not recommend, if there is one.
+
+    Those that keep passwords as they are are such.
+    """
+    from keyring import backend
+    from keyring.backends.chainer import ChainerBackend
+
+    if all(chosen is not found for found in backend.get_all_keyring()):
+        return None  # What the environment, a file or the program names is an instance of its own.
+    parts: list[KeyringBackend] = chosen.backends if isinstance(chosen, ChainerBackend) else [chosen]
+    return next((part for part in parts if part.priority < _RECOMMENDED), None)
 
 
 async def _in_turn(work: Callable[[], T], *, leave: bool = False) -> T:
