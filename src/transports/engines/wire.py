@@ -7,6 +7,7 @@ httpcore can be given a network of one's own.  Ours is there for what its own le
 * It **sends when an answer is asked for**.  httpcore writes the head and the body apart; here they leave in
   one piece. So :attr:`Wire.unsent` also tells whether a request has left: if an answer is there and the
   request is not, the answer is not to this request.
+* It **goes to the addresses that it is given**, see :mod:`transports.engines.dialling`.
 * It **sees how a connection ends**: :attr:`Wire.at_eof` and :attr:`Wire.broken` tell a network that failed
   from a server that talks nonsense.
 
@@ -25,6 +26,8 @@ import anyio.streams.tls
 import httpcore
 
 from mcpcore.errors import TransportError
+
+from .dialling import dial
 
 if TYPE_CHECKING:
     import socket
@@ -63,17 +66,8 @@ class Wire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> Wire:
         """Connect; the wire is the stream that httpcore asked for."""
-        *others, last = self._addresses or (host,)
-        for address in others:
-            try:
-                return await self._connect(address, port)
-            except TransportError:
-                continue  # What is wrong with the last one is as good a reason as any.
-        return await self._connect(last, port)
-
-    async def _connect(self, host: str, port: int) -> Wire:
         try:
-            stream = await anyio.connect_tcp(host, port)
+            stream = await (dial(self._addresses, port) if self._addresses else anyio.connect_tcp(host, port))
         except (OSError, UnicodeError) as exc:  # UnicodeError: the host is no name that can be looked up
             raise TransportError(f"could not connect: {_reason(exc)}") from exc
         self._stream = stream
