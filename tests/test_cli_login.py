@@ -523,6 +523,10 @@ def test_a_server_that_forgets_nothing_is_mentioned(
         (["login", SOMEWHERE, "--timeout", "0"], "--timeout"),
         (["login", SOMEWHERE, "--issuer", SOMEWHERE], "--issuer goes with --client-id (see mcpcore login --help)"),
         (["login", SOMEWHERE, "--client-secret-env", "SECRET"], "--client-secret-env goes with --client-id"),
+        (
+            ["login", SOMEWHERE, "--client-id", "a", "--client-secret-env", "SECRET"],
+            "--client-secret-env goes with --issuer (see mcpcore login --help)",
+        ),
         (["login", SOMEWHERE, "--client-id", "a", "--client-secret-env", "s3-cret"], "never the secret itself"),
         (["login", SOMEWHERE, "--client-metadata-url", "http://app.example/"], "client_metadata_url is an https URL"),
         (
@@ -558,8 +562,8 @@ def test_a_login_outlives_its_process_and_shows_no_secret_to_others(
         "BROWSER_NOTES": str(notes),
         "CLIENT_SECRET": client["client_secret"],
     }
-    by_hand = ("--client-id", client["client_id"], "--client-secret-env", "CLIENT_SECRET", "--port", port)
-    words = [sys.executable, "-m", "transports", "login", place.url, *by_hand]
+    by_hand = ("--client-id", client["client_id"], "--client-secret-env", "CLIENT_SECRET", "--issuer", place.issuer)
+    words = [sys.executable, "-m", "transports", "login", place.url, *by_hand, "--port", port]
     login = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=50)
     assert login.returncode == 0, login.stderr
     secrets = secrets_in(json.loads(file.read_text()))

@@ -47,6 +47,22 @@ class Said:
     scopes: tuple[str, ...]
     port: int | None
 
+    def check(self, context: click.Context) -> None:
+        """See that what is said of the client is about one.
+
+        :raises click.UsageError: if it is not.
+        """
+        for name, value, other, needed in (
+            ("--client-secret-env", self.client_secret_env, "--client-id", self.client_id),
+            ("--issuer", self.issuer, "--client-id", self.client_id),
+            # A secret is shown to nobody else than those who gave it.
+            ("--client-secret-env", self.client_secret_env, "--issuer", self.issuer),
+        ):
+            if value is not None and needed is None:
+                raise click.UsageError(f"{name} goes with {other}", context)
+        if self.client_id is not None and self.client_metadata_url is not None:
+            refuse_with(context, "--client-metadata-url", "client_id")
+
     def terms(self, before: Terms) -> Terms:
         """On which terms to log in, where those of the last login were ``before``."""
         if self.client_id is not None or self.client_metadata_url is not None:
@@ -75,7 +91,7 @@ def _seconds(default: float) -> Callable[[Callable[..., ExitCode]], Callable[...
     "--client-secret-env",
     metavar="NAME",
     callback=secret_variable,
-    help="The secret of that client is in this environment variable.",
+    help="The secret of that client is in this environment variable; takes --issuer.",
 )
 @click.option("--issuer", metavar="URL", help="That client is registered at this authorization server.")
 @click.option("--client-metadata-url", metavar="URL", help="Log in as the client that the document at URL describes.")
@@ -95,12 +111,7 @@ def login(context: click.Context, /, url: str, no_browser: bool, timeout: float,
     The tokens are kept in the keyring of the system.
     """
     said = Said(**options)
-    if said.client_id is None:
-        for name, value in (("--client-secret-env", said.client_secret_env), ("--issuer", said.issuer)):
-            if value is not None:
-                raise click.UsageError(f"{name} goes with --client-id", context)
-    elif said.client_metadata_url is not None:
-        refuse_with(context, "--client-metadata-url", "client_id")
+    said.check(context)
     _show(_finish(lambda store: _log_in(store, url, said, no_browser, timeout)))
     return ExitCode.OK
 
