@@ -116,7 +116,7 @@ def test_a_refresh_proves_its_key_and_a_revocation_does_not() -> None:
     scene.call(client)
     scene.run(client.log_out(context=as_("alice")))
     assert ["dpop" in headers_of(request) for request in scene.sent_to(TOKEN)] == [True, True]
-    assert ["dpop" in headers_of(request) for request in scene.sent_to(REVOKE)] == [False]
+    assert ["dpop" in headers_of(request) for request in scene.sent_to(REVOKE)] == [False, False]
 
 
 # Nonces (RFC 9449, sections 8 and 9)

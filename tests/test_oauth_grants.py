@@ -598,10 +598,8 @@ def test_what_an_identity_provider_does_not_vouch_for(answer: Any, kind: type[OA
 
 @pytest.mark.parametrize("url", ["http://idp.example/token", "ftp://idp.example/token", "not a URL"])
 def test_an_identity_provider_is_asked_over_https(url: str) -> None:
-    scene = Scene()
-    auth = scene.provider(EnterpriseManaged(lambda request: "id", token_endpoint=url), client=BY_HAND)
-    assert isinstance(scene.refused(scene.client(auth)), OAuthError)
-    assert not any(request.url == url for request in scene.driver.sent)
+    with pytest.raises(ConfigurationError, match="the token endpoint"):
+        EnterpriseManaged(lambda request: "id", token_endpoint=url)
 
 
 # What else a provider is given
@@ -636,11 +634,11 @@ def test_a_document_may_describe_the_client() -> None:
 def test_a_provider_shows_nothing_secret() -> None:
     auth = OAuth(
         AuthorizationCode(World().log_in, redirect_uri=REDIRECT),
-        client=RegisteredClient("app", "app-secret"),
+        client=RegisteredClient("app", "app-secret", issuer=ISSUER),
         client_metadata={"software_statement": "statement-secret"},
         dpop=FakeSigner(),
     )
-    assert "secret" not in repr(auth).replace("client_secret", "")
+    assert "-secret" not in repr(auth)
 
 
 def test_a_response_may_say_more_than_is_known() -> None:

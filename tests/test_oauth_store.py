@@ -208,7 +208,7 @@ def test_what_is_given_back_is_forgotten_by_all() -> None:
     scene.call(scene.client(another(scene, store)))
     assert scene.run(client.log_out(context=as_("alice"))) is True
     assert store.stored.keys() == {CLIENT_KEY}
-    assert [form["token"] for form in scene.world.server.revoked] == ["refresh-2", "refresh-3"]
+    assert [form["token"] for form in scene.world.server.revoked] == ["refresh-2", "access-2", "refresh-3", "access-3"]
 
 
 def test_who_has_logged_out_stays_so_whatever_a_store_says() -> None:
@@ -308,7 +308,7 @@ def test_a_store_that_fails_is_told_of_and_does_no_harm(method: str, caplog: pyt
     elif method == "log out":
         # The store has not forgotten them, which nobody can know better than whoever wants them forgotten.
         assert scene.run(client.log_out(context=as_("alice"))) is False
-        assert len(scene.world.server.revoked) == 1
+        assert len(scene.world.server.revoked) == 2
     assert caplog.text.count("the token store failed: OSError") == len(store.asked) > 4
     assert "secret" not in caplog.text
     assert scene.logins == 1

@@ -278,16 +278,20 @@ class Client:
         call = self._call(context)
         return Operation("open", call, rpc.open_(call))
 
-    def log_in(self, *, context: CallContext = _NOBODY) -> Operation[Login]:
-        """Get an identity what it takes to be let in, by the client's :class:`~mcpcore.oauth.oauth.OAuth`.
+    def log_in(
+        self, *, context: CallContext = _NOBODY, scopes: Iterable[str] = (), anew: bool = False
+    ) -> Operation[Login]:
+        """Get an identity what it takes to be let in, by the client's ``auth``, unless it has that.
 
         The server is asked first what it wants.  One that wants nothing yet is asked who may issue its tokens.
 
+        :param scopes: to be asked for, besides what the server wants.
+        :param anew: whether to have a token granted although there is one, which counts until then.
         :raises OAuthError: if nothing can be had.
-        :raises LocalProtocolError: if the client's ``auth`` is no ``OAuth``.
+        :raises LocalProtocolError: if the client's ``auth`` is no ``OAuth``, or other ``LoginProvider``.
         """
         call = self._call(context)
-        return Operation("log in", call, log_in(call))
+        return Operation("log in", call, log_in(call, tuple(scopes), anew=anew))
 
     def log_out(self, *, context: CallContext = _NOBODY) -> Operation[bool]:
         """Forget an identity's tokens and what was fetched by them, and have the authorization server forget them.

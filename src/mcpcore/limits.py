@@ -84,8 +84,12 @@ class Limits:
     """How many authorization servers it remembers."""
     scope_bytes: int = 8 * 1024
     """How long all the scopes that one token is asked for may be together."""
+    metadata_age: float = 3600.0
+    """How many seconds it is believed what an authorization server said about itself."""
     oauth_bytes: int = 256 * 1024
     """How long the answer of an authorization server, or a metadata document, may be."""
+    token_bytes: int = 16 * 1024
+    """How long an access token, or what renews it, may be."""
     token_request: float = 10.0
     """How many seconds one request for a token may take; it is carried through even if its call is given up."""
     token_margin: float = 10.0

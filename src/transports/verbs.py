@@ -134,14 +134,25 @@ class Verbs:
         """
         return await self._hub.run(self._hub.core.open(context=context or self._context), timeout)
 
-    async def log_in(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> Login:
+    async def log_in(
+        self,
+        *,
+        context: CallContext | None = None,
+        timeout: Seconds = UNSET,
+        scopes: Iterable[str] = (),
+        anew: bool = False,
+    ) -> Login:
         """Get an identity what it takes to be let in, by the ``auth`` of the client; a person takes time to log in.
 
+        :param scopes: to be asked for, besides what the server wants.
+        :param anew: whether to have a token granted although there is one, which counts until then.
         :returns: what it may do now.
         :raises mcpcore.OAuthError: if nothing can be had.
         :raises mcpcore.LocalProtocolError: if the client's ``auth`` is no :class:`mcpcore.OAuth`.
         """
-        return await self._hub.run(self._hub.core.log_in(context=context or self._context), timeout)
+        return await self._hub.run(
+            self._hub.core.log_in(context=context or self._context, scopes=scopes, anew=anew), timeout
+        )
 
     async def log_out(self, *, context: CallContext | None = None, timeout: Seconds = UNSET) -> bool:
         """Forget an identity's tokens and what was fetched by them, and have the authorization server forget them.

@@ -6,12 +6,14 @@ What the protocol says of a request, its :class:`Outbound` holds; all else is as
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from mcpcore.commands import ResolveHeaders
 from mcpcore.context import RequestContext, RequestKind
+from mcpcore.oauth.provider import Credentials, ask_provider
 from mcpcore.redaction import redact_url, repr_of_name
 
 if TYPE_CHECKING:
@@ -84,7 +86,9 @@ def resolve(
     resolution = pipeline.begin(context, None if call.state.trace_hook is None else _trace_of(call, outbound))
     if (auth := call.state.auth) is not None:
         request = context_of(call, outbound, resolution, attempt, challenge)
-        credentials = yield from auth.provider.headers(request, auth.environment)
+        credentials = yield from ask_provider(
+            auth.provider, partial(auth.provider.headers, request, auth.environment), Credentials
+        )
         resolution.authorize(credentials, shows_identity=auth.provider.shows_identity)
     call.resolutions += bool(pipeline.resolvers)
     for step, resolver in enumerate(pipeline.resolvers):

@@ -14,6 +14,7 @@ What the answer means is the caller's business: :func:`refusal` is the error for
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -47,7 +48,7 @@ from mcpcore.machines.outbound import GET_HEADERS, Outbound, context_of, resolve
 from mcpcore.machines.refusals import refusal
 from mcpcore.machines.server_requests import ask_handlers, refusal_of
 from mcpcore.machines.shared_store import withdraw
-from mcpcore.oauth.provider import Refusal
+from mcpcore.oauth.provider import HearsNonces, Refusal, ask_provider
 from mcpcore.redaction import HIDDEN, redact_url
 from mcpcore.rules.freshness import Change
 from mcpcore.rules.revisions import HANDSHAKE
@@ -150,13 +151,14 @@ def _can_do_better(call: Call, outbound: Outbound, refused: list[Resolution], he
     attempts = [resolution.credentials for resolution in refused if resolution.credentials is not None]
     request = context_of(call, outbound, sent, attempt, _first_challenge(head.challenges))
     refusal = Refusal(head.status, head.challenges, head.dpop_nonce)
-    return (yield from auth.provider.refused(request, auth.environment, attempts, refusal))
+    ask = partial(auth.provider.refused, request, auth.environment, attempts, refusal)
+    return (yield from ask_provider(auth.provider, ask, bool))
 
 
 def _tell_nonce(call: Call, outbound: Outbound, sent: Resolution, nonce: str | None) -> None:
     """Tell the client's ``auth`` what a server wants to see in its next proof."""
     auth = call.state.auth
-    if nonce is not None and auth is not None:
+    if nonce is not None and auth is not None and isinstance(auth.provider, HearsNonces):
         auth.provider.told_nonce(context_of(call, outbound, sent, 1, None), auth.environment, nonce)
 
 

@@ -7,7 +7,7 @@ turn.  There are at most so many; the one used least recently goes first, and ne
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field
 
@@ -15,7 +15,10 @@ from mcpcore.oauth.dpop import Nonces
 from mcpcore.state.flights import Runway
 
 if TYPE_CHECKING:
+    from mcpcore.commands import Flow
     from mcpcore.oauth.tokens import Token
+
+T = TypeVar("T")
 
 
 @define(eq=False)
@@ -24,7 +27,9 @@ class Account:
 
     :ivar token: its token, or None while it has none.
     :ivar is_loaded: whether the store was asked for one.
-    :ivar is_logged_out: whether it has ended its login, so that nothing of that counts, wherever it is still kept.
+    :ivar ignores_store: whether what is stored counts no more, until it has got something new.
+    :ivar refusals: how many logins were refused, by whoever was asked to log in.
+    :ivar users: how many flows hold it.
     :ivar turn: where its tokens are obtained and renewed, one flow at a time.
     :ivar nonces: what servers told it for its proofs.
     """
@@ -33,9 +38,19 @@ class Account:
     principal: str | None = field(repr=False)
     token: Token | None = None
     is_loaded: bool = False
-    is_logged_out: bool = False
+    ignores_store: bool = False
+    refusals: int = 0
+    users: int = 0
     turn: Runway = field(factory=Runway)
     nonces: Nonces = field(factory=Nonces)
+
+    def used_by(self, flow: Flow[T]) -> Flow[T]:
+        """``flow``, for as long as which the account is in use."""
+        self.users += 1
+        try:
+            return (yield from flow)
+        finally:
+            self.users -= 1
 
 
 @define
@@ -59,7 +74,7 @@ class Accounts:
 
     def _make_room(self, at_most: int) -> None:
         while len(self._known) > at_most:
-            idle = next((key for key, account in self._known.items() if account.turn.flight is None), None)
+            idle = next((key for key, account in self._known.items() if not account.users), None)
             if idle is None or idle == next(reversed(self._known)):
-                return  # All others are being worked on.
+                return  # All others are in use.
             del self._known[idle]

@@ -43,26 +43,20 @@ _RESPONSE = "the authorization response"
 
 
 class Grant(Protocol):
-    """One way to a first token."""
+    """One way to a first token.
 
-    @property
-    def is_interactive(self) -> bool:
-        """Whether it takes a person, so that it can't be repeated at will."""
-        ...
+    :ivar is_interactive: whether it takes a person, so that it can't be repeated at will.
+    :ivar is_of_people: whether what it gives is somebody's, and not the application's own.
+    :ivar grant_types: what a client that registers says that it will use.
+    """
 
-    @property
-    def is_of_people(self) -> bool:
-        """Whether what it gives is somebody's, and not the application's own."""
-        ...
+    is_interactive: ClassVar[bool]
+    is_of_people: ClassVar[bool]
+    grant_types: ClassVar[tuple[str, ...]]
 
     @property
     def redirect_uri(self) -> str | None:
         """Where browsers are sent back to, if any are sent away."""
-        ...
-
-    @property
-    def grant_types(self) -> tuple[str, ...]:
-        """What a client that registers says that it will use."""
         ...
 
     def obtain(self, petition: Petition) -> Flow[Token]:
@@ -208,7 +202,7 @@ class ClientCredentials:
 
     is_interactive: ClassVar[bool] = False
     is_of_people: ClassVar[bool] = False
-    redirect_uri: ClassVar[None] = None
+    redirect_uri: None = field(default=None, init=False, repr=False)
     grant_types: ClassVar[tuple[str, ...]] = ("client_credentials",)
 
     def obtain(self, petition: Petition) -> Flow[Token]:
@@ -227,13 +221,20 @@ class JwtBearer:
 
     is_interactive: ClassVar[bool] = False
     is_of_people: ClassVar[bool] = False
-    redirect_uri: ClassVar[None] = None
+    redirect_uri: None = field(default=None, init=False, repr=False)
     grant_types: ClassVar[tuple[str, ...]] = (JWT_BEARER,)
 
     def obtain(self, petition: Petition) -> Flow[Token]:
         """Show the platform's word; a refusal is final."""
-        assertion = yield from _ask_for_assertion(self.assertion, petition)
+        assertion = yield from _ask_for_assertion(self.assertion, petition, petition.server.issuer)
         return (yield from request_token(petition, JWT_BEARER, {"assertion": assertion, **_scope(petition)}))
+
+
+def _check_token_endpoint(_grant: object, _attribute: object, url: str) -> None:
+    try:
+        Target.parse(url, "the token endpoint")
+    except OAuthError as error:
+        raise ConfigurationError(error.message) from None
 
 
 @frozen
@@ -244,28 +245,29 @@ class EnterpriseManaged:
     the MCP server's authorization server (RFC 8693); that is exchanged there for a token (RFC 7523).  Nobody is asked
     anything.
 
-    :param assertion: returns what the person got, an ID token or a SAML assertion; plain or async, asked for each
-        grant.
+    :param assertion: returns what the person got, an ID token or a SAML assertion, addressed to this client at the
+        identity provider; plain or async, asked for each grant.
     :param token_endpoint: the identity provider's, https.
     :param client: what this client is registered as at the identity provider; None if that does not want to know.
     :param assertion_type: what the assertion is, by its URI (RFC 8693, section 3).
     """
 
     assertion: AssertionHandler = field(repr=False)
-    token_endpoint: str = field(kw_only=True, repr=redact_url)
+    token_endpoint: str = field(kw_only=True, repr=redact_url, validator=_check_token_endpoint)
     client: RegisteredClient | None = field(default=None, kw_only=True)
     assertion_type: str = field(default=ID_TOKEN, kw_only=True)
 
     is_interactive: ClassVar[bool] = False
     is_of_people: ClassVar[bool] = True
-    redirect_uri: ClassVar[None] = None
+    redirect_uri: None = field(default=None, init=False, repr=False)
     grant_types: ClassVar[tuple[str, ...]] = (JWT_BEARER,)
 
     def obtain(self, petition: Petition) -> Flow[Token]:
         """Exchange what the person got for a grant, and that for a token."""
-        assertion = yield from _ask_for_assertion(self.assertion, petition)
+        provider = self._provider()
+        assertion = yield from _ask_for_assertion(self.assertion, petition, provider.issuer)
         grant = yield from exchange_token(
-            evolve(petition, server=self._provider(), client=self.client, dpop=None),
+            evolve(petition, server=provider, client=self.client, dpop=None),
             {
                 "requested_token_type": "urn:ietf:params:oauth:token-type:id-jag",
                 "audience": petition.server.issuer,
@@ -296,9 +298,9 @@ def _ask_user(
         raise OAuthError(f"the {what} raised {type(error).__name__}") from error
 
 
-def _ask_for_assertion(handler: AssertionHandler, petition: Petition) -> Flow[str]:
+def _ask_for_assertion(handler: AssertionHandler, petition: Petition, audience: str) -> Flow[str]:
     request = AssertionRequest(
-        audience=petition.server.issuer,
+        audience=audience,
         resource=petition.resource,
         scopes=petition.scopes,
         principal=petition.principal,

@@ -49,7 +49,8 @@ as an :class:`~mcpcore.errors.OAuthError` whose ``__cause__`` it is; where nobod
 class AssertionRequest:
     """An assertion of an identity is needed, to be exchanged for a token.
 
-    :ivar audience: whom it must be addressed to: the issuer of the authorization server that it will be shown to.
+    :ivar audience: who it will be shown to: the authorization server or, of what a person got at an identity provider,
+        that very identity provider, by its issuer.
     :ivar resource: the MCP server that access is asked for.
     :ivar scopes: what is asked for; empty if that is left to the server.
     :ivar principal: whose identity; None for the application's own.

@@ -47,7 +47,7 @@ class Keeping:
 
     def reload(self, account: Account, old: Token | None, limits: Limits) -> Flow[Token | None]:
         """Look whether another process has put something later than ``old`` there; None if not."""
-        stored = None if account.is_logged_out else (yield from self.stored(account, limits))
+        stored = None if account.ignores_store else (yield from self.stored(account, limits))
         if stored is None or (old is not None and not _is_later(stored, old)):
             return None
         account.token = stored
@@ -55,7 +55,7 @@ class Keeping:
 
     def keep(self, account: Account, token: Token) -> Flow[None]:
         """Keep a token, instead of what the identity had."""
-        before, account.token, account.is_loaded, account.is_logged_out = account.token, token, True, False
+        before, account.token, account.is_loaded, account.ignores_store = account.token, token, True, False
         if self.store is not None:
             if before is not None and before.issuer != token.issuer:
                 yield from _tell(self.store.delete, _key_of(account, before.issuer))
@@ -71,7 +71,7 @@ class Keeping:
 
     def end(self, account: Account, tokens: Iterable[Token]) -> Flow[bool]:
         """End an identity's login, whatever is stored of it by now; whether the store has forgotten it, too."""
-        account.token, account.is_loaded, account.is_logged_out = None, True, True
+        account.token, account.is_loaded, account.ignores_store = None, True, True
         forgotten = True
         for token in tokens:
             forgotten = (yield from self._delete(account, token.issuer)) and forgotten

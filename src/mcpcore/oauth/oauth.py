@@ -11,49 +11,39 @@ A failure is nobody's but the call's that met it.  The next in turn tries again 
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import urlsplit
 
 from attrs import define, evolve, field, frozen
 
 from mcpcore.context import RequestKind
-from mcpcore.errors import ConfigurationError, LocalProtocolError, McpError, OAuthResponseError
+from mcpcore.errors import ConfigurationError, LocalProtocolError, OAuthError
 from mcpcore.oauth.accounts import Account, Accounts
 from mcpcore.oauth.clients import ClientMetadata
-from mcpcore.oauth.discovery import find_old_server, find_resource, find_server, parameter
+from mcpcore.oauth.discovery import parameter
 from mcpcore.oauth.dpop import proof
-from mcpcore.oauth.grants import ClientCredentials, EnterpriseManaged, JwtBearer, check_pkce
+from mcpcore.oauth.grants import ClientCredentials, EnterpriseManaged, JwtBearer
 from mcpcore.oauth.keeping import Keeping
 from mcpcore.oauth.metadata import resource_of
+from mcpcore.oauth.obtaining import Means, Obtaining
 from mcpcore.oauth.provider import Credentials, Login
 from mcpcore.oauth.registrations import Registrations
-from mcpcore.oauth.scopes import split, united, wanted
-from mcpcore.oauth.token_requests import Petition, refresh, revoke
+from mcpcore.oauth.scopes import split, united
+from mcpcore.oauth.servers import Servers
 from mcpcore.rules.endpoint import NOT_IN_URL, origin_of
 from mcpcore.state.flights import take_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
     from mcpcore.context import RequestContext
     from mcpcore.oauth.clients import RegisteredClient
-    from mcpcore.oauth.discovery import Whereabouts
-    from mcpcore.oauth.grants import AuthorizationCode
-    from mcpcore.oauth.metadata import AuthorizationServer
+    from mcpcore.oauth.grants import Grant
     from mcpcore.oauth.provider import AuthEnvironment, Refusal
     from mcpcore.oauth.signing import Signer
     from mcpcore.oauth.token_store import TokenStore
     from mcpcore.oauth.tokens import Token
-
-_log = logging.getLogger("mcpcore")
-
-# What ends something, or answers somebody, is not worth a login.
-_WORTH_A_GRANT = frozenset(
-    {RequestKind.DISCOVER, RequestKind.INITIALIZE, RequestKind.REQUEST, RequestKind.LISTEN, RequestKind.RESUME}
-)
 
 
 @frozen
@@ -103,10 +93,12 @@ class OAuth:
     :param store: where tokens outlive the process; None keeps them in memory alone.
     :param dpop: the key that tokens are bound to (RFC 9449); None for bearer tokens.  To use stored tokens, it has to
         be the same in the next process.
+    :param trust_first_issuer: whether a ``client`` whose issuer is not said shows its secret to the first authorization
+        server that an MCP server names, and to no other after that.
     :raises ConfigurationError: if it can never work.
     """
 
-    grant: AuthorizationCode | ClientCredentials | JwtBearer | EnterpriseManaged
+    grant: Grant
     client: RegisteredClient | None = field(default=None, kw_only=True)
     client_metadata_url: str | None = field(default=None, kw_only=True, validator=_check_document_url)
     client_name: str = field(default="mcpcore", kw_only=True)
@@ -114,24 +106,44 @@ class OAuth:
     scopes: tuple[str, ...] = field(default=(), kw_only=True, converter=_tuple_of_scopes)
     store: TokenStore | None = field(default=None, kw_only=True, repr=False)
     dpop: Signer | None = field(default=None, kw_only=True, repr=False)
+    trust_first_issuer: bool = field(default=False, kw_only=True)
     _accounts: Accounts = field(factory=Accounts, init=False, repr=False)
-    _keeping: Keeping = field(init=False, repr=False)
-    _registrations: Registrations = field(init=False, repr=False)
-    _servers: dict[str, AuthorizationServer] = field(factory=dict[str, "AuthorizationServer"], init=False, repr=False)
+    _means: Means = field(init=False, repr=False)
+    _named: frozenset[tuple[str, str, int]] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.client is None and isinstance(self.grant, ClientCredentials | EnterpriseManaged):
-            raise ConfigurationError(f"{type(self.grant).__name__} takes a client that was registered by hand")
-        self._keeping = Keeping(self.store, None if self.dpop is None else self.dpop.thumbprint)
+        self._check_client()
+        keeping = Keeping(self.store, None if self.dpop is None else self.dpop.thumbprint)
         description = ClientMetadata(
             name=self.client_name,
             redirect_uri=self.grant.redirect_uri,
             grant_types=self.grant.grant_types,
             more=self.client_metadata,
         )
-        self._registrations = Registrations(
-            self._keeping, description, self.client, self.client_metadata_url, not isinstance(self.grant, JwtBearer)
+        registrations = Registrations(
+            keeping, description, self.client, self.client_metadata_url, not isinstance(self.grant, JwtBearer)
         )
+        issuer = None if self.client is None else self.client.issuer
+        self._means = Means(self.grant, self.scopes, self.dpop, issuer, keeping, registrations, Servers())
+        self._named = self._named_origins()
+
+    def _check_client(self) -> None:
+        client = self.client
+        if client is None:
+            if isinstance(self.grant, ClientCredentials | EnterpriseManaged):
+                raise ConfigurationError(f"{type(self.grant).__name__} takes a client that was registered by hand")
+        elif client.client_secret is not None and client.issuer is None and not self.trust_first_issuer:
+            raise ConfigurationError(
+                "a client's secret belongs to one authorization server: say which, by RegisteredClient(..., issuer=...)"
+            )
+
+    def _named_origins(self) -> frozenset[tuple[str, str, int]]:
+        """The origins that the user named, which may be at any address."""
+        urls = [self.client.issuer] if self.client is not None and self.client.issuer is not None else []
+        if isinstance(self.grant, EnterpriseManaged):
+            urls.append(self.grant.token_endpoint)
+        origins = (origin_of(urlsplit(url)) for url in urls)
+        return frozenset(origin for origin in origins if origin is not None)
 
     @property
     def shows_identity(self) -> bool:
@@ -142,19 +154,9 @@ class OAuth:
         """The identity's token, renewed if need be; nothing while it has none."""
         self._check_caller(request, environment)
         account = self._account(request, environment)
-        if not account.is_loaded:
-            yield from take_turns(
-                account.turn,
-                look=lambda: account if account.is_loaded else None,
-                lead=lambda: self._keeping.load(account, environment.limits),
-            )
         token = account.token
-        if token is not None and token.is_stale(environment.wall_clock()):
-            token = yield from take_turns(
-                account.turn,
-                look=lambda: _fresh(account, environment),
-                lead=lambda: self._renew(account, self._trusting(environment)),
-            )
+        if not account.is_loaded or (token is not None and token.is_stale(environment.wall_clock())):
+            token = yield from account.used_by(self._fresh_token(account, environment))
         return Credentials() if token is None else self._credentials(request, environment, account, token)
 
     def refused(
@@ -166,48 +168,53 @@ class OAuth:
     ) -> Flow[bool]:
         """Find a better token, if there is any; whether to make the request once more."""
         account, used = self._account(request, environment), attempts[-1].basis
-        sent = used.token if isinstance(used, _Used) else None
         if len(attempts) > environment.limits.authorizations:
             return False
         if self.dpop is not None and isinstance(used, _Used) and _wants_other_nonce(refusal, used.nonce):
             return True
-        if request.kind not in _WORTH_A_GRANT:
-            return False
-        lead = self._answer(account, self._trusting(environment), sent, attempts, refusal)
+        sent = used.token if isinstance(used, _Used) else None
+        lead = self._answer(self._obtaining(account, environment, may_ask=_is_worth_asking(request)), attempts, refusal)
         if lead is None:
             return False
-        found = yield from take_turns(account.turn, look=lambda: _other_than(account, sent), lead=lambda: lead)
-        return found is not None
+        refusals = account.refusals
+
+        def look() -> Token | None:
+            if account.refusals != refusals:
+                raise OAuthError("the login that this call waited for was refused")
+            return None if account.token is sent else account.token
+
+        return (yield from account.used_by(take_turns(account.turn, look, lead))) is not None
 
     def told_nonce(self, request: RequestContext, environment: AuthEnvironment, nonce: str) -> None:
         """Remember a nonce for the next proof."""
         if self.dpop is not None:
             self._account(request, environment).nonces.learn(request.url, nonce)
 
-    def log_in(self, request: RequestContext, environment: AuthEnvironment) -> Flow[Login]:
+    def log_in(
+        self,
+        request: RequestContext,
+        environment: AuthEnvironment,
+        *,
+        scopes: tuple[str, ...] = (),
+        anew: bool = False,
+    ) -> Flow[Login]:
         """Get an identity a token, unless it has one, without being refused first.
 
+        :param scopes: to be asked for, too.
+        :param anew: whether to have one granted although there is one; that one is kept until then.
         :raises OAuthError: if none can be had.
         """
-        credentials = yield from self.headers(request, environment)
-        account, trusting = self._account(request, environment), self._trusting(environment)
-        if not isinstance(credentials.basis, _Used):
-            yield from take_turns(
-                account.turn,
-                look=lambda: _fresh(account, environment),
-                lead=lambda: self._grant_anew(account, trusting, (), (), ()),
-            )
-        token = account.token
-        assert token is not None
+        self._check_caller(request, environment)
+        account = self._account(request, environment)
+        token = yield from account.used_by(self._granted_token(account, environment, scopes, anew=anew))
         is_renewable = token.refresh_token is not None or not self.grant.is_interactive
         return Login(token.issuer, token.resource, token.granted, token.renew_at, is_renewable)
 
     def log_out(self, request: RequestContext, environment: AuthEnvironment) -> Flow[bool]:
         """Forget an identity's tokens, here, in the store and at the authorization server; whether all of them did."""
-        account, trusting = self._account(request, environment), self._trusting(environment)
-        return (
-            yield from take_turns(account.turn, look=lambda: None, lead=lambda: self._end(account, trusting))
-        ) is True
+        account = self._account(request, environment)
+        lead = self._obtaining(account, environment).ended
+        return (yield from account.used_by(take_turns(account.turn, look=lambda: None, lead=lead))) is True
 
     def _check_caller(self, request: RequestContext, environment: AuthEnvironment) -> None:
         # A program that works for one person says nothing of people; whoever does may mean several.
@@ -222,16 +229,41 @@ class OAuth:
         limits = environment.limits
         return self._accounts.of(resource_of(environment.endpoint), request.principal, limits.accounts)
 
-    def _trusting(self, environment: AuthEnvironment) -> AuthEnvironment:
-        """The environment, with the origins that the user named, which may be anywhere."""
-        return evolve(environment, trusted=self._named_origins())
+    def _obtaining(self, account: Account, environment: AuthEnvironment, *, may_ask: bool = True) -> Obtaining:
+        return Obtaining(self._means, account, evolve(environment, trusted=self._named), may_ask)
 
-    def _named_origins(self) -> frozenset[tuple[str, str, int]]:
-        urls = [self.client.issuer] if self.client is not None and self.client.issuer is not None else []
-        if isinstance(self.grant, EnterpriseManaged):
-            urls.append(self.grant.token_endpoint)
-        origins = (origin_of(urlsplit(url)) for url in urls)
-        return frozenset(origin for origin in origins if origin is not None)
+    def _fresh_token(self, account: Account, environment: AuthEnvironment) -> Flow[Token | None]:
+        """The identity's token, from the store and renewed if need be."""
+        yield from take_turns(
+            account.turn,
+            look=lambda: account if account.is_loaded else None,
+            lead=lambda: self._means.keeping.load(account, environment.limits),
+        )
+        if account.token is None:
+            return None
+        return (
+            yield from take_turns(
+                account.turn,
+                look=lambda: _fresh(account, environment),
+                lead=self._obtaining(account, environment).renewed,
+            )
+        )
+
+    def _granted_token(
+        self, account: Account, environment: AuthEnvironment, scopes: tuple[str, ...], *, anew: bool
+    ) -> Flow[Token]:
+        """The identity's token, granted now if need be."""
+        old = yield from self._fresh_token(account, environment)
+        if old is not None and not anew and set(scopes) <= set(old.requested):
+            return old
+        before = united(scopes, () if old is None else old.requested)
+        token = yield from take_turns(
+            account.turn,
+            look=lambda: None if account.token is old else account.token,
+            lead=lambda: self._obtaining(account, environment).granted((), before),
+        )
+        assert token is not None  # A person may be asked.
+        return token
 
     def _credentials(
         self, request: RequestContext, environment: AuthEnvironment, account: Account, token: Token
@@ -245,234 +277,38 @@ class OAuth:
         return Credentials(headers, _Used(token, nonce))
 
     def _answer(
-        self,
-        account: Account,
-        environment: AuthEnvironment,
-        sent: Token | None,
-        attempts: Sequence[Credentials],
-        refusal: Refusal,
-    ) -> Flow[Token | None] | None:
+        self, obtaining: Obtaining, attempts: Sequence[Credentials], refusal: Refusal
+    ) -> Callable[[], Flow[Token | None]] | None:
         """What can be done about a refusal; None if nothing can."""
-        challenged = split(parameter(refusal.challenges, "scope"))
+        used = [credentials.basis.token if isinstance(credentials.basis, _Used) else None for credentials in attempts]
+        sent, challenges = used[-1], refusal.challenges
         if refusal.status == 403:
             # Scopes that were asked for before, and not granted, are not asked for again and again.
-            may_help = sent is not None and _lacks_scope(refusal) and not set(challenged) <= set(sent.requested)
-            if sent is None or not may_help or (self.grant.is_interactive and _logins(attempts) > 1):
+            missing = set(split(parameter(challenges, "scope"))) if _lacks_scope(refusal) else set[str]()
+            if sent is None or missing <= set(sent.requested) or (self.grant.is_interactive and _logins(used) > 1):
                 return None
             before = united(sent.requested, sent.granted)
-            return self._grant_anew(account, environment, refusal.challenges, challenged, before)
-        first = attempts[0].basis
+            return lambda: obtaining.granted(challenges, before)
         if sent is None:
             # Nobody logs in twice for one request, even if the first token was of no use by the time it was sent.
-            return self._begin(account, environment, refusal.challenges, challenged) if len(attempts) == 1 else None
-        if sent.source == "store" or (isinstance(first, _Used) and first.token is sent):
-            return self._replace(account, environment, sent, refusal.challenges, challenged)
+            return (lambda: obtaining.first(challenges)) if len(attempts) == 1 else None
+        if sent.source == "store" or sent is used[0]:
+            return lambda: obtaining.replaced(sent, challenges)
         if sent.source == "renewal":
-            return self._grant_anew(account, environment, refusal.challenges, challenged, sent.requested)
+            return lambda: obtaining.granted(challenges, sent.requested)
         return None  # It was granted for this very request, so another one would do no better.
 
-    def _begin(
-        self,
-        account: Account,
-        environment: AuthEnvironment,
-        challenges: tuple[Challenge, ...],
-        challenged: tuple[str, ...],
-    ) -> Flow[Token]:
-        """A first token: another process's, if one has logged in by now."""
-        if (stored := (yield from self._keeping.reload(account, None, environment.limits))) is not None:
-            return stored
-        return (yield from self._grant_anew(account, environment, challenges, challenged, ()))
 
-    def _renew(self, account: Account, environment: AuthEnvironment) -> Flow[Token | None]:
-        """A token in place of one whose time is over, from the same server; None if a person has to be asked."""
-        old = account.token
-        if old is None:
-            return None  # Whoever came before found that it cannot be renewed.
-        if (stored := (yield from self._keeping.reload(account, old, environment.limits))) is not None:
-            if not stored.is_stale(environment.wall_clock()):
-                return stored
-            old = stored
-        if old.refresh_token is None and self.grant.is_interactive:
-            yield from self._keeping.drop(account, old, environment.limits)
-            return None
-        server = yield from self._server(environment, old.issuer)
-        return (yield from self._refresh(account, environment, server, old))
-
-    def _refresh(
-        self, account: Account, environment: AuthEnvironment, server: AuthorizationServer, old: Token
-    ) -> Flow[Token | None]:
-        """A token in place of ``old``, without anybody being asked; None if the server wants none of that."""
-        client = yield from self._registrations.find(environment, server)
-        petition = self._petition(account, environment, server, client, old.resource, old.requested)
-        if old.refresh_token is None:
-            token = yield from self.grant.obtain(petition)
-        else:
-            try:
-                token = yield from refresh(petition, old)
-            except OAuthResponseError as error:
-                if error.status is None or not 400 <= error.status < 500 or error.status == 429:
-                    raise
-                _log.info("a token could not be renewed: %r", error.error)
-                # Whoever shares the store may have been faster: a refresh token is good for once.
-                if (stored := (yield from self._keeping.reload(account, old, environment.limits))) is not None:
-                    return stored
-                yield from self._registrations.heed(error, server, client)
-                yield from self._keeping.drop(account, old, environment.limits)
-                return None
-        yield from self._keeping.keep(account, token)
-        return token
-
-    def _replace(
-        self,
-        account: Account,
-        environment: AuthEnvironment,
-        sent: Token,
-        challenges: tuple[Challenge, ...],
-        challenged: tuple[str, ...],
-    ) -> Flow[Token | None]:
-        """A token in place of one that the server refuses; by its refresh token, if its issuer is still trusted."""
-        if (stored := (yield from self._keeping.reload(account, sent, environment.limits))) is not None:
-            return stored
-        where = yield from find_resource(environment, challenges)
-        may_refresh = sent.refresh_token is not None and set(challenged) <= set(sent.requested)
-        if may_refresh and self._still_trusts(where, environment, sent.issuer):
-            server = yield from self._server(environment, sent.issuer)
-            if (token := (yield from self._refresh(account, environment, server, sent))) is not None:
-                return token
-        return (yield from self._obtain(account, environment, where, challenged, sent.requested))
-
-    def _grant_anew(
-        self,
-        account: Account,
-        environment: AuthEnvironment,
-        challenges: tuple[Challenge, ...],
-        challenged: tuple[str, ...],
-        before: tuple[str, ...],
-    ) -> Flow[Token]:
-        where = yield from find_resource(environment, challenges)
-        return (yield from self._obtain(account, environment, where, challenged, before))
-
-    def _obtain(
-        self,
-        account: Account,
-        environment: AuthEnvironment,
-        where: Whereabouts,
-        challenged: tuple[str, ...],
-        before: tuple[str, ...],
-    ) -> Flow[Token]:
-        """Have a token granted by a server that the MCP server trusts."""
-        if where.issuers:
-            server = yield from self._server(environment, self._choose(where.issuers, account.token), anew=True)
-        else:
-            server = yield from find_old_server(environment)
-            self._remember(server, environment)
-        if self.grant.is_interactive:
-            check_pkce(server)
-        scopes = wanted(challenged, where.scopes, before, self.scopes)
-        if len(" ".join(scopes)) > environment.limits.scope_bytes:
-            raise environment.limits.exceeded("scope_bytes", "the server wants too many scopes")
-        client = yield from self._registrations.find(environment, server)
-        petition = self._petition(account, environment, server, client, where.resource, scopes)
-        try:
-            token = yield from self.grant.obtain(petition)
-        except OAuthResponseError as error:
-            yield from self._registrations.heed(error, server, client)
-            raise
-        yield from self._keeping.keep(account, token)
-        return token
-
-    def _petition(
-        self,
-        account: Account,
-        environment: AuthEnvironment,
-        server: AuthorizationServer,
-        client: RegisteredClient | None,
-        resource: str,
-        scopes: tuple[str, ...],
-    ) -> Petition:
-        return Petition(
-            environment=environment,
-            server=server,
-            client=client,
-            resource=resource,
-            scopes=scopes,
-            principal=account.principal,
-            nonces=account.nonces,
-            dpop=self.dpop,
-        )
-
-    def _choose(self, issuers: tuple[str, ...], token: Token | None) -> str:
-        """Which of several authorization servers to use: where this client is known, else where the identity is."""
-        known = None if self.client is None else self.client.issuer
-        if known is None and token is not None:
-            known = token.issuer
-        return known if known is not None and known in issuers else issuers[0]
-
-    def _still_trusts(self, where: Whereabouts, environment: AuthEnvironment, issuer: str) -> bool:
-        return issuer in where.issuers if where.issuers else _is_own_server(environment, issuer)
-
-    def _server(self, environment: AuthEnvironment, issuer: str, *, anew: bool = False) -> Flow[AuthorizationServer]:
-        """What is known of an authorization server.
-
-        :param anew: whether to look again what it says.
-        """
-        if not anew and issuer in self._servers:
-            return self._servers[issuer]
-        if not anew and _is_own_server(environment, issuer):
-            server = yield from find_old_server(environment, is_used=True)
-        else:
-            server = yield from find_server(environment, issuer)
-        self._remember(server, environment)
-        return server
-
-    def _remember(self, server: AuthorizationServer, environment: AuthEnvironment) -> None:
-        self._servers.pop(server.issuer, None)
-        self._servers[server.issuer] = server
-        if len(self._servers) > environment.limits.authorization_servers:
-            del self._servers[next(iter(self._servers))]
-
-    def _end(self, account: Account, environment: AuthEnvironment) -> Flow[bool]:
-        stored = yield from self._keeping.stored(account, environment.limits)
-        tokens = {token.access_token: token for token in (account.token, stored) if token is not None}.values()
-        is_forgotten = yield from self._keeping.end(account, tokens)
-        for token in tokens:
-            is_forgotten = (yield from self._revoke(account, environment, token)) and is_forgotten
-        return is_forgotten and bool(tokens)
-
-    def _revoke(self, account: Account, environment: AuthEnvironment, token: Token) -> Flow[bool]:
-        try:
-            server = yield from self._server(environment, token.issuer)
-            client = yield from self._registrations.find(environment, server)
-            petition = self._petition(account, environment, server, client, token.resource, ())
-            return (yield from revoke(petition, token))
-        except McpError as error:
-            # They are forgotten here, which nothing that fails there can change.
-            _log.warning("a token was not revoked: %r", str(error))
-            return False
+def _is_worth_asking(request: RequestContext) -> bool:
+    """Whether a person may be asked to log in for a request; not for what ends something, or answers somebody."""
+    if request.kind is RequestKind.NOTIFICATION:
+        return request.rpc_method != "notifications/cancelled"
+    return request.kind not in (RequestKind.RESPONSE, RequestKind.TERMINATE)
 
 
 def _fresh(account: Account, environment: AuthEnvironment) -> Token | None:
     token = account.token
     return None if token is None or token.is_stale(environment.wall_clock()) else token
-
-
-def _other_than(account: Account, sent: Token | None) -> Token | None:
-    return None if account.token is sent else account.token
-
-
-def _logins(attempts: Sequence[Credentials]) -> int:
-    """How many of the tokens that one request was made with were granted for it."""
-    used = [credentials.basis for credentials in attempts]
-    tokens = [basis.token for basis in used[1:] if isinstance(basis, _Used) and basis.token.source == "grant"]
-    return len(
-        {token.access_token for token in tokens} - {used[0].token.access_token if isinstance(used[0], _Used) else ""}
-    )
-
-
-def _is_own_server(environment: AuthEnvironment, issuer: str) -> bool:
-    """Whether an issuer is the MCP server itself, as those of 2025-03-26 are."""
-    parts = urlsplit(issuer)
-    return origin_of(parts) == environment.endpoint.origin and parts.path in ("", "/")
 
 
 def _wants_other_nonce(refusal: Refusal, used: str | None) -> bool:
@@ -482,3 +318,9 @@ def _wants_other_nonce(refusal: Refusal, used: str | None) -> bool:
 
 def _lacks_scope(refusal: Refusal) -> bool:
     return parameter(refusal.challenges, "error") == "insufficient_scope"
+
+
+def _logins(used: Sequence[Token | None]) -> int:
+    """How many of the tokens that one request was made with were granted for it."""
+    granted = [token for token in used[1:] if token is not None and token.source == "grant" and token is not used[0]]
+    return len({id(token) for token in granted})

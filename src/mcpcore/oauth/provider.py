@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from attrs import field, frozen
 
 from mcpcore.commands import CallHandler
-from mcpcore.errors import OAuthError
+from mcpcore.errors import McpError, OAuthError
 from mcpcore.redaction import redact_names
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mcpcore.context import RequestContext
     from mcpcore.limits import Limits
     from mcpcore.rules.endpoint import Endpoint
+
+T = TypeVar("T")
 
 
 def _read_only(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -109,8 +111,13 @@ class AuthProvider(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class HearsNonces(Protocol):
+    """A provider that wants to know each ``DPoP-Nonce``, also of what was not refused (RFC 9449, section 8.2)."""
+
     def told_nonce(self, request: RequestContext, environment: AuthEnvironment, nonce: str) -> None:
-        """Take note of the ``DPoP-Nonce`` of a response to ``request`` (RFC 9449, section 8.2)."""
+        """Take note of the nonce of a response to ``request``."""
         ...
 
 
@@ -118,10 +125,19 @@ class AuthProvider(Protocol):
 class LoginProvider(AuthProvider, Protocol):
     """A provider by which an identity can log in before it is refused, and log out."""
 
-    def log_in(self, request: RequestContext, environment: AuthEnvironment) -> Flow[Login]:
+    def log_in(
+        self,
+        request: RequestContext,
+        environment: AuthEnvironment,
+        *,
+        scopes: tuple[str, ...] = (),
+        anew: bool = False,
+    ) -> Flow[Login]:
         """Get an identity what it takes, unless it has that.
 
         :param request: says whose it is, and stands for no request.
+        :param scopes: to be asked for, too.
+        :param anew: whether to get it although it has something; that counts until then.
         """
         ...
 
@@ -154,6 +170,23 @@ class ClientAuth:
 
     provider: AuthProvider
     environment: AuthEnvironment
+
+
+def ask_provider(provider: AuthProvider, ask: Callable[[], Flow[Any]], kind: type[T]) -> Flow[T]:
+    """What a provider's flow comes to.
+
+    :raises OAuthError: if it raises anything but an error of this library's, or comes to something else than it should.
+    """
+    name = type(provider).__qualname__
+    try:
+        answer: object = yield from ask()
+    except McpError:
+        raise
+    except Exception as error:
+        raise OAuthError(f"auth: {name} raised {type(error).__name__}; nothing was sent") from error
+    if not isinstance(answer, kind):
+        raise OAuthError(f"auth: {name} answered with {type(answer).__name__} instead of {kind.__name__}")
+    return answer
 
 
 TokenSource: TypeAlias = Callable[["RequestContext"], "str | Awaitable[str]"]
@@ -198,6 +231,3 @@ class BearerAuth:
         """Once more after the first 401."""
         yield from ()
         return refusal.status == 401 and len(attempts) == 1
-
-    def told_nonce(self, request: RequestContext, environment: AuthEnvironment, nonce: str) -> None:
-        """A bearer token needs no nonce."""

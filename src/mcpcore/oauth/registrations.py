@@ -68,22 +68,26 @@ class Registrations:
         return (
             yield from take_turns(
                 registration.turn,
-                look=lambda: registration.client,
+                look=lambda: _still_good(registration.client, environment),
                 lead=lambda: self._register(environment, server, registration),
             )
         )
 
     def heed(
         self, error: OAuthResponseError, server: AuthorizationServer, client: RegisteredClient | None
-    ) -> Flow[None]:
+    ) -> Flow[bool]:
         """Forget a registration that the authorization server no longer knows (RFC 6749, section 5.2).
 
         :param client: who asked.  Others may have found the same out before, and have registered anew by now.
+        :returns: whether that is what the error says.
         """
         known = self._known.get(server.issuer)
-        if error.error == "invalid_client" and known is not None and known.client == client:
+        if error.error != "invalid_client" or known is None:
+            return False
+        if known.client == client:
             known.client = None
             yield from self._keeping.forget_client(server.issuer, self._metadata.redirect_uri)
+        return True
 
     def _at(self, issuer: str, at_most: int) -> _Registration:
         registration = self._known[issuer] = self._known.pop(issuer, _Registration())
@@ -104,7 +108,8 @@ class Registrations:
         self, environment: AuthEnvironment, server: AuthorizationServer, registration: _Registration
     ) -> Flow[RegisteredClient]:
         redirect_uri = self._metadata.redirect_uri
-        client = yield from self._keeping.load_client(server.issuer, redirect_uri, environment.limits)
+        stored = yield from self._keeping.load_client(server.issuer, redirect_uri, environment.limits)
+        client = _still_good(stored, environment)
         if client is None:
             if server.registration_endpoint is None:
                 raise OAuthError(
@@ -115,3 +120,7 @@ class Registrations:
             yield from self._keeping.keep_client(client, redirect_uri)
         registration.client = client
         return client
+
+
+def _still_good(client: RegisteredClient | None, environment: AuthEnvironment) -> RegisteredClient | None:
+    return client if client is not None and client.is_good(environment.wall_clock()) else None

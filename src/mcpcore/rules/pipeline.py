@@ -244,6 +244,8 @@ class Resolution:
             self._overrule()
             self.authorization_is_resolved = True
         self._fields |= fields
+        # What a resolver sets tells identities apart, whoever had set it before.
+        self._not_identity -= fields.keys() - _NOT_IDENTITY
 
     def _overrule(self) -> None:
         """Let a resolver's ``Authorization`` stand in place of what ``auth`` gave, with all that belonged to that."""
