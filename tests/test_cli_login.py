@@ -30,7 +30,7 @@ from keyring.backends.fail import Keyring as NoKeyring
 from support.adapters import nowhere, tls
 from support.browser import browse
 from support.keyrings import FileKeyring, MemoryKeyring, chosen
-from support.processes import starting
+from support.places import Place
 
 import transports.cli
 from mcpcore import Login
@@ -41,34 +41,25 @@ SOMEWHERE = "https://mcp.example/mcp"
 EVIL = "\x1b]0;owned\x07\u202egpj"
 
 
-@frozen
-class Place:
-    """An MCP server and the authorization server that issues its tokens, with a ledger."""
+def forget(place: Place, *kinds: str) -> None:
+    """Let the authorization server forget what it knows of these kinds."""
+    _http("POST", f"{place.issuer}/ledger", params={"forget": kinds})
 
-    server: str
-    issuer: str
 
-    @property
-    def url(self) -> str:
-        return f"{self.server}/mcp"
+def issued(place: Place) -> dict[str, int]:
+    """How many tokens were issued since this was asked last, by grant."""
+    return dict(_http("GET", f"{place.issuer}/ledger").json())
 
-    def forget(self, *kinds: str) -> None:
-        """Let the authorization server forget what it knows of these kinds."""
-        _http("POST", f"{self.issuer}/ledger", params={"forget": kinds})
 
-    def issued(self) -> dict[str, int]:
-        """How many tokens were issued since this was asked last, by grant."""
-        return dict(_http("GET", f"{self.issuer}/ledger").json())
-
-    def register(self, redirect_uri: str) -> dict[str, str]:
-        """Register a client by hand."""
-        metadata = {
-            "redirect_uris": [redirect_uri],
-            "grant_types": ["authorization_code", "refresh_token"],
-            "token_endpoint_auth_method": "client_secret_basic",
-            "scope": "read write",
-        }
-        return dict(_http("POST", f"{self.issuer}/register", json=metadata).json())
+def register(place: Place, redirect_uri: str) -> dict[str, str]:
+    """Register a client by hand."""
+    metadata = {
+        "redirect_uris": [redirect_uri],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "client_secret_basic",
+        "scope": "read write",
+    }
+    return dict(_http("POST", f"{place.issuer}/register", json=metadata).json())
 
 
 def _http(method: str, url: str, **more: Any) -> httpx.Response:
@@ -76,18 +67,11 @@ def _http(method: str, url: str, **more: Any) -> httpx.Response:
     return response.raise_for_status()
 
 
-@pytest.fixture(scope="module")
-def places() -> Iterator[dict[str, Place]]:
-    with starting("guarded") as origin:
-        sdk, _, apart, issuer = (origin() for _ in range(4))
-        yield {"sdk": Place(sdk, sdk), "apart": Place(apart, issuer)}
-
-
 @pytest.fixture
 def place(places: dict[str, Place]) -> Place:
     """A server that is its own authorization server, where tokens of earlier tests are worth nothing."""
-    places["sdk"].forget("access", "refresh")
-    places["sdk"].issued()
+    forget(places["sdk"], "access", "refresh")
+    issued(places["sdk"])
     return places["sdk"]
 
 
@@ -235,16 +219,16 @@ def test_who_has_logged_in_is_known_to_every_command_until_logging_out(
     assert (tools.code, tools.err) == (0, "")
     assert "whoami" in tools.out
     assert json.loads(command("call", place.url, "whoami").out)["user"] == "alice"
-    assert place.issued() == {"authorization_code": 1}
+    assert issued(place) == {"authorization_code": 1}
 
-    place.forget("access")
+    forget(place, "access")
     clock(7200)
     before = tokens_in(kept.entries)
     assert command("call", f"{place.url}?key=s3cret", "whoami").code == 0
-    assert place.issued() == {"refresh_token": 1}
+    assert issued(place) == {"refresh_token": 1}
     assert not before & tokens_in(kept.entries), "what was renewed is stored"
     assert command("tools", place.url).code == 0
-    assert (place.issued(), len(browser.pages)) == ({}, 1)
+    assert (issued(place), len(browser.pages)) == ({}, 1)
 
     logout = command("logout", place.url)
     assert (logout.code, logout.out, logout.err) == (0, "", "")
@@ -261,7 +245,7 @@ def test_where_a_person_is_needed_no_browser_opens_and_the_command_says_what_to_
     more = command("call", place.url, "write")
     assert (more.code, more.out) == (4, "")
     assert more.said[0].endswith(f"somebody has to log in, with mcpcore login {place.url} --scope read --scope write")
-    place.forget("access", "refresh")
+    forget(place, "access", "refresh")
     lost = command("tools", place.url)
     assert (lost.code, lost.out) == (4, "")
     assert lost.said[0].endswith(f"somebody has to log in, with mcpcore login {place.url}")
@@ -283,15 +267,15 @@ def test_a_client_that_was_registered_by_hand_is_known_to_later_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place = places["apart"]
-    client = place.register(f"http://127.0.0.1:{port}/callback")
+    client = register(place, f"http://127.0.0.1:{port}/callback")
     monkeypatch.setenv("CLIENT_SECRET", client["client_secret"])
     by_hand = ("--client-id", client["client_id"], "--client-secret-env", "CLIENT_SECRET", "--issuer", place.issuer)
     assert command("login", place.url, *by_hand, "--port", port, "--scope", "read").code == 0
     monkeypatch.delenv("CLIENT_SECRET")
-    place.issued()
+    issued(place)
     clock(7200)
     assert command("call", place.url, "whoami").code == 0
-    assert place.issued() == {"refresh_token": 1}
+    assert issued(place) == {"refresh_token": 1}
     assert client["client_secret"] in command.secrets
     assert kinds(kept) == {"login", "issuer", "token"}
     assert command("login", place.url).code == 0
@@ -463,7 +447,7 @@ def test_a_client_that_is_known_no_more_registers_anew(
     command: Command, place: Place, browser: Browser, port: str, kept: MemoryKeyring
 ) -> None:
     def visit(url: str) -> None:
-        place.forget("clients")
+        forget(place, "clients")
         sent_back({"code": "s3cret"})(url)
 
     browser.visit = visit
@@ -503,7 +487,7 @@ def test_a_server_that_forgets_nothing_is_mentioned(
     command: Command, place: Place, browser: Browser, port: str, kept: MemoryKeyring
 ) -> None:
     command("login", place.url, "--port", port)
-    place.forget("clients")
+    forget(place, "clients")
     outcome = command("logout", place.url)
     assert (outcome.code, outcome.out) == (0, "")
     assert outcome.said[-1] == (
@@ -552,7 +536,7 @@ def test_a_login_outlives_its_process_and_shows_no_secret_to_others(
     command: Command, places: dict[str, Place], port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, file, notes = places["apart"], tmp_path / "keyring.json", tmp_path / "browser"
-    client = place.register(f"http://127.0.0.1:{port}/callback")
+    client = register(place, f"http://127.0.0.1:{port}/callback")
     monkeypatch.setenv("KEYRING_FILE", str(file))
     environment = {
         **os.environ,
