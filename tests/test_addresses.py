@@ -306,7 +306,7 @@ def test_a_name_that_leads_elsewhere_by_then_is_looked_at_again() -> None:
 @pytest.mark.parametrize("endpoint", ["registration_endpoint", "token_endpoint"])
 def test_endpoints_that_are_not_asked(endpoint: str, url: str) -> None:
     scene = Scene()
-    scene.world.server.metadata[endpoint] = url
+    scene.world.server.metadata |= {endpoint: url, "authorization_response_iss_parameter_supported": True}
     error = scene.refused(scene.client())
     assert isinstance(error, OAuthError)
     assert (error.request, "s3cret" in error.message) == (

@@ -186,6 +186,23 @@ def test_what_a_person_got_is_addressed_to_who_gave_it() -> None:
     assert [(request.audience, request.resource) for request in asked] == [("https://idp.example", MCP)]
 
 
+def test_a_server_that_takes_bound_tokens_alone_says_so() -> None:
+    scene = Scene()
+    assert scene.world.resource is not None
+    scene.world.resource["dpop_bound_access_tokens_required"] = True
+    assert "give OAuth(dpop=...)" in str(scene.refused(scene.client()))
+    assert scene.logins == 0
+
+
+def test_nobody_is_sent_to_a_login_that_may_be_another_servers() -> None:
+    scene = Scene()
+    scene.world.server.metadata["authorization_endpoint"] = "https://honest.example/authorize"
+    assert "at several origins" in str(scene.refused(scene.client()))
+    assert (scene.logins, scene.world.server.registered) == (0, [])
+    scene.call(scene.client(scene.provider(client=BY_HAND)))
+    assert scene.logins == 1
+
+
 def test_a_secret_belongs_to_somebody() -> None:
     with pytest.raises(ConfigurationError, match="say which"):
         Scene().provider(ClientCredentials(), client=RegisteredClient("app", "app-secret"))

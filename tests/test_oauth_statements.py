@@ -152,6 +152,7 @@ def test_the_code_of_an_honest_server_is_not_given_to_one_that_sent_the_browser_
     honest, evil = scene.world.server, AuthorizationServer(EVIL)
     # It names the honest server's page as its own; all that comes back is right, but for who says it.
     evil.metadata["authorization_endpoint"] = honest.metadata["authorization_endpoint"]
+    evil.metadata["authorization_response_iss_parameter_supported"] = True
     scene.world.servers[EVIL] = evil
     scene.world.resource = {"resource": MCP, "authorization_servers": [EVIL]}
     grant = AuthorizationCode(honest.log_in, redirect_uri=REDIRECT)

@@ -49,7 +49,7 @@ def person_with_document(context: Context) -> OAuth:
 
 def person_with_client(context: Context) -> OAuth:
     """A person logs in; the client was registered by hand."""
-    return OAuth(PERSON, client=registered(context))
+    return OAuth(PERSON, client=registered(context), trust_first_issuer=True)
 
 
 def person_with_key(context: Context) -> OAuth:
@@ -59,7 +59,7 @@ def person_with_key(context: Context) -> OAuth:
 
 def application_with_secret(context: Context) -> OAuth:
     """The application is its own principal, and has a secret."""
-    return OAuth(ClientCredentials(), client=registered(context))
+    return OAuth(ClientCredentials(), client=registered(context), trust_first_issuer=True)
 
 
 def application_with_key(context: Context) -> OAuth:
@@ -85,11 +85,11 @@ def employee(context: Context) -> OAuth:
 
     provider = RegisteredClient(context["idp_client_id"], issuer=context["idp_issuer"])
     grant = EnterpriseManaged(id_token, token_endpoint=context["idp_token_endpoint"], client=provider)
-    return OAuth(grant, client=registered(context))
+    return OAuth(grant, client=registered(context), trust_first_issuer=True)
 
 
 def registered(context: Context) -> RegisteredClient:
-    """What the context says the client was registered as."""
+    """What the context says the client was registered as; where, it does not say."""
     return RegisteredClient(context["client_id"], context["client_secret"])
 
 

@@ -119,6 +119,7 @@ class OAuth:
             redirect_uri=self.grant.redirect_uri,
             grant_types=self.grant.grant_types,
             more=self.client_metadata,
+            is_bound=self.dpop is not None,
         )
         registrations = Registrations(
             keeping, description, self.client, self.client_metadata_url, not isinstance(self.grant, JwtBearer)

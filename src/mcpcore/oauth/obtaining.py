@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from mcpcore.errors import McpError, OAuthResponseError
+from mcpcore.errors import McpError, OAuthError, OAuthResponseError
 from mcpcore.oauth.discovery import find_resource, parameter
 from mcpcore.oauth.grants import check_pkce
+from mcpcore.oauth.metadata import check_endpoints
 from mcpcore.oauth.scopes import split, wanted
 from mcpcore.oauth.servers import is_own_server
 from mcpcore.oauth.token_requests import Petition, refresh, revoke
@@ -166,11 +167,16 @@ class Obtaining:
         means, environment = self.means, self.environment
         if means.grant.is_interactive and not self.may_ask:
             return None
+        if where.wants_dpop and means.dpop is None:
+            raise OAuthError(
+                "the MCP server takes only tokens that are bound to a key (DPoP): give OAuth(..., dpop=...)"
+            )
         if where.issuers:
             server = yield from means.servers.find(environment, self._chosen(where.issuers), anew=True)
         else:
             server = yield from means.servers.find_old(environment)
         if means.grant.is_interactive:
+            check_endpoints(server, is_named=server.issuer == means.issuer)
             check_pkce(server)
         scopes = wanted(split(parameter(challenges, "scope")), where.scopes, before, means.always)
         if len(" ".join(scopes)) > environment.limits.scope_bytes:
