@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from mcpcore import (
     SendRequest,
     TransportError,
 )
+from mcpcore.oauth.metadata import ProtectedResource
+from mcpcore.rules.endpoint import Endpoint
 
 PROTECTED = "/.well-known/oauth-protected-resource"
 ROOT = f"https://mcp.example{PROTECTED}"
@@ -139,11 +142,11 @@ def test_else_it_is_at_the_place_for_its_path(values: tuple[str, ...]) -> None:
 )
 def test_else_it_is_at_the_place_for_its_origin(mcp: str, places: list[str]) -> None:
     scene = challenging(world=World(resource=None, challenge={}, mcp=mcp))
-    origin = places[-1].partition("/.well-known")[0]
-    scene.world.documents[places[-1]] = {"resource": origin, "authorization_servers": [ISSUER]}
+    resource = places[-1].replace(PROTECTED, "")
+    scene.world.documents[places[-1]] = {"resource": resource, "authorization_servers": [ISSUER]}
     scene.call(scene.client(url=mcp))
     assert asked(scene) == [*places, f"{ISSUER}{OAUTH}"]
-    assert scene.world.server.asked[0]["resource"] == origin
+    assert scene.world.server.asked[0]["resource"] == resource
 
 
 @pytest.mark.parametrize("answer", ABSENT.values(), ids=list(ABSENT))
@@ -180,8 +183,6 @@ def test_the_challenge_is_taken_at_its_word(answer: Answer) -> None:
     [
         MCP,
         "https://mcp.example/mcp/",
-        "https://mcp.example/",
-        "https://mcp.example",
         "https://MCP.EXAMPLE/mcp",
         "HTTPS://mcp.example:443/mcp",
     ],
@@ -198,6 +199,15 @@ def test_it_is_this_servers(resource: str) -> None:
 @pytest.mark.parametrize(
     "resource",
     [
+        "https://mcp.example/",
+        "https://mcp.example",
+        "https://mcp.example/mcp//",
+        "https://mcp.example/mcp?",
+        "https://mcp.example/mcp#",
+        "https://mcp.ex\namp\tle/mcp",
+        "\x01https://mcp.example/mcp",
+        "https://mcp.example/mcp\\",
+        "https://\u2102\u2100/mcp",
         "https://mcp.example/mcp2",
         "https://mcp.example/mc",
         "https://mcp.example/MCP",
@@ -235,19 +245,38 @@ def test_it_is_not_this_servers(resource: object) -> None:
     assert asked(scene) == [PRM]
 
 
-@pytest.mark.parametrize(("resource", "is_it"), [("/a/b", True), ("/a", True), ("/a/", True), ("/a/x", False)])
-def test_a_resource_may_be_what_the_servers_path_lies_under(resource: str, is_it: bool) -> None:
-    mcp, place = "https://mcp.example/a/b/mcp", f"{ROOT}/a/b/mcp"
+@pytest.mark.parametrize(
+    ("resource", "place", "is_it"),
+    [
+        ("/a/b", f"{ROOT}/a/b", True),
+        ("/a/", f"{ROOT}/a", True),
+        ("/a", f"https://MCP.example:443{PROTECTED}/a", True),
+        ("", ROOT, True),
+        ("/", ROOT, True),
+        ("/a/b/mcp/", ELSEWHERE, True),
+        # One of several servers says that it is all of them.
+        ("/a/b", f"{ROOT}/a/b/mcp", False),
+        ("", f"{ROOT}/a/b/mcp", False),
+        ("", f"{ROOT}/a", False),
+        ("/a", ROOT, False),
+        ("/a", f"{ROOT}/a?tenant=1", False),
+        ("/a", f"{ROOT}/a/", False),
+        ("/a", f"https://docs.example{PROTECTED}/a", False),
+        ("", ELSEWHERE, False),
+        ("/a/x", f"{ROOT}/a/x", False),
+    ],
+)
+def test_who_speaks_for_what_the_servers_path_lies_under(resource: str, place: str, is_it: bool) -> None:
+    mcp = "https://mcp.example/a/b/mcp"
     scene = Scene(World(mcp=mcp, challenge={"resource_metadata": place}))
-    scene.world.documents[place] = {
-        "resource": f"https://mcp.example{resource}",
-        "authorization_servers": [ISSUER],
-    }
+    scene.world.documents[place] = {"resource": f"https://mcp.example{resource}", "authorization_servers": [ISSUER]}
     client = scene.client(url=mcp)
     if is_it:
         scene.call(client)
+        assert scene.world.server.asked[0]["resource"] == f"https://mcp.example{resource}"
     else:
-        assert isinstance(scene.refused(client), OAuthError)
+        assert "and not of this server" in str(scene.refused(client))
+        assert scene.since(2) == []
 
 
 @pytest.mark.parametrize("issuers", [{}, {"authorization_servers": []}, {"authorization_servers": [None, 7]}])
@@ -352,6 +381,11 @@ def test_who_says_to_be_somebody_else_is_not_believed(where: str, issuer: object
     [
         f"{ISSUER}?s3cret",
         f"{ISSUER}#s3cret",
+        f"{ISSUER}/?",
+        f"{ISSUER}/#",
+        "https://login.exam\nple",
+        "\thttps://login.example",
+        "https://\u2102\u2100",
         "https://[s3cret",
         "login.example",
         "",
@@ -385,6 +419,40 @@ def test_a_server_without_a_document_is_its_own_authorization_server() -> None:
     assert asked(scene) == OLD_PLACES
     assert [request.url for request in scene.driver.sent[4:6]] == [f"{base}/register", f"{base}/elsewhere"]
     assert scene.world.server.asked[0]["resource"] == MCP
+
+
+@pytest.mark.parametrize(
+    ("resource", "told"),
+    [
+        (None, [None, None, "2025-03-26"]),
+        ({"resource": MCP, "authorization_servers": ["https://mcp.example"]}, [None, None]),
+    ],
+)
+def test_an_old_server_is_asked_as_one_and_no_other_is(resource: dict[str, Any] | None, told: list[str | None]) -> None:
+    def versions(number: int) -> list[str | None]:
+        documents = [request for request in scene.driver.sent[number:] if request.kind is RequestKind.METADATA]
+        return [headers_of(request).get("mcp-protocol-version") for request in documents]
+
+    values: dict[str, str] = {}
+    store: Any = SimpleNamespace(get=values.get, put=values.__setitem__, delete=values.pop)
+    base = "https://mcp.example"
+    scene = Scene(World({base: AuthorizationServer(base)}, resource))
+    scene.world.challenge = {} if resource is None else scene.world.challenge
+    scene.call(scene.client(scene.provider(store=store)))
+    assert versions(0) == told
+    # The next process knows whose the token is, but not of which revision that server is.
+    sent, scene.clock.now = len(scene.driver.sent), scene.clock.now + 3600
+    scene.call(scene.client(scene.provider(store=store)))
+    assert versions(sent) == [None]
+    assert scene.logins == 1
+
+
+def test_a_server_says_whether_it_wants_bound_tokens() -> None:
+    endpoint = Endpoint.parse(MCP)
+    document = {"resource": MCP, "authorization_servers": [ISSUER]}
+    for said, wants in ((True, True), (False, False), ("true", False), (None, False)):
+        told = {**document, "dpop_bound_access_tokens_required": said}
+        assert ProtectedResource.read(told, endpoint, PRM).wants_dpop is wants
 
 
 def test_a_server_without_a_path_has_one_place() -> None:
@@ -490,7 +558,7 @@ def test_a_new_issuer_sees_nothing_of_what_was_agreed_with_the_old_one(refreshes
 def test_a_client_that_was_registered_by_hand_does_not_move() -> None:
     scene = naming(ISSUER)
     scene.world.server.clients["app"] = "app-secret"
-    client = scene.client(scene.provider(client=RegisteredClient("app", "app-secret")))
+    client = scene.client(scene.provider(client=RegisteredClient("app", "app-secret"), trust_first_issuer=True))
     scene.call(client)
     scene.world.servers[OTHER] = AuthorizationServer(OTHER)
     scene.world.resource = {"resource": MCP, "authorization_servers": [OTHER]}

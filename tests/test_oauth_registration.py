@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from support import stepping
 from support.authorization import ISSUER, MCP, REDIRECT, AuthorizationServer, World, form_of
 from support.oauth import BY_HAND, FakeSigner, Scene, as_
@@ -26,6 +28,7 @@ from mcpcore import (
     SendRequest,
     TransportError,
 )
+from mcpcore.oauth.clients import ClientMetadata
 
 DOCUMENT = "https://app.example/client.json"
 OTHER = "https://other.example"
@@ -91,12 +94,30 @@ def shown_by(request: SendRequest) -> tuple[str, str | None, str | None]:
         lambda: RegisteredClient("app", auth_method="client_secret_post"),
         lambda: RegisteredClient("app", "s3cret", auth_method="private_key_jwt"),
         lambda: RegisteredClient("app", auth_method="client_secret_post", signer=FakeSigner()),
+        lambda: RegisteredClient("\ud800s3cret"),
+        lambda: RegisteredClient("app", "s3cret\udfff"),
+        lambda: RegisteredClient("app", issuer=""),
+        lambda: RegisteredClient("app", issuer="s3cret"),
+        lambda: RegisteredClient("app", issuer="https://[::1s3cret"),
+        lambda: RegisteredClient("app", issuer="https://\u2102\u2100/s3cret"),
+        lambda: RegisteredClient("app", issuer="http://login.example/s3cret"),
+        lambda: RegisteredClient("app", issuer="ftp://login.example/s3cret"),
+        lambda: RegisteredClient("app", issuer="https://me:s3cret@login.example"),
+        lambda: RegisteredClient("app", issuer="https://login.example?s3cret"),
+        lambda: RegisteredClient("app", issuer="https://login.example/#s3cret"),
+        lambda: RegisteredClient("app", issuer="https://login.example/?"),
+        lambda: RegisteredClient("app", issuer="https://login.example/\ns3cret"),
     ],
 )
 def test_a_client_does_not_contradict_itself(wrong: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         wrong()
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("issuer", [ISSUER, f"{ISSUER}:8443/tenant/", "http://localhost:9000", "http://[::1]:9000/a"])
+def test_who_a_client_may_be_registered_at(issuer: str) -> None:
+    assert RegisteredClient("app", "secret", issuer=issuer).issuer == issuer
 
 
 def test_a_client_shows_no_secret() -> None:
@@ -172,6 +193,12 @@ def test_what_a_client_says_of_itself(redirect_uri: str, kind: str) -> None:
         "token_endpoint_auth_method": "none",
     }
     assert form_of(requests(scene, RequestKind.TOKEN)[0])["redirect_uri"] == redirect_uri
+
+
+def test_a_client_says_that_its_tokens_are_bound() -> None:
+    described = ClientMetadata(name="An app", redirect_uri=REDIRECT, grant_types=("authorization_code",), is_bound=True)
+    assert described.document("none")["dpop_bound_access_tokens"] is True
+    assert "dpop_bound_access_tokens" not in evolve(described, is_bound=False).document("none")
 
 
 def test_a_user_has_the_last_word_on_it() -> None:
@@ -405,6 +432,7 @@ def test_a_registration_outlives_the_process() -> None:
         "client_secret": "secret-client-1",
         "auth_method": BASIC,
         "issuer": ISSUER,
+        "client_secret_expires_at": None,
     }
     scene.call(scene.client(scene.provider(store=store)), "bob")
     assert len(scene.world.server.registered) == 1
@@ -439,6 +467,8 @@ def test_a_secret_that_is_not_needed_is_not_kept() -> None:
         json.dumps({"client_id": "theirs"}),
         json.dumps({"client_id": "theirs", "issuer": OTHER}),
         json.dumps({"client_id": "theirs", "issuer": [ISSUER]}),
+        json.dumps({"client_id": "theirs\ud800", "issuer": ISSUER}),
+        json.dumps({"client_id": "theirs", "client_secret": "\udfff", "auth_method": BASIC, "issuer": ISSUER}),
     ],
 )
 def test_what_is_stored_and_is_no_registration(stored: str) -> None:
@@ -446,6 +476,34 @@ def test_what_is_stored_and_is_no_registration(stored: str) -> None:
     scene.call(scene.client(scene.provider(store=store)))
     assert len(scene.world.server.registered) == 1
     assert json.loads(store.values[CLIENT_KEY])["client_id"] == "client-1"
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+@pytest.mark.parametrize(
+    ("lasts", "later", "registered"),
+    [(3600, 3599, 1), (3600, 3600, 2), (0, 9e9, 1), (None, 9e9, 1), ("3600", 9e9, 1), (-60, 9e9, 1)],
+)
+def test_a_registration_has_an_end(lasts: Any, later: float, registered: int, is_stored: bool) -> None:
+    """RFC 7591, section 3.2.1; a 0 is for ever, and what is over at once is by a clock that goes wrong."""
+    scene, store = offering(BASIC), Store() if is_stored else None
+    ends = scene.clock.now + lasts if isinstance(lasts, int) and lasts else lasts
+
+    def register(request: SendRequest) -> Answer:
+        answer = scene.world.server.register(request)
+        assert isinstance(answer, Reply)
+        document = json.loads(b"".join(piece for piece in answer.pieces if isinstance(piece, bytes)))
+        return json_reply({**document, "client_secret_expires_at": ends}, 201)
+
+    scene.world.documents[REGISTER] = register
+    scene.world.server.expires_in = None
+    client = scene.client(scene.provider(store=store))
+    scene.call(client)
+    scene.clock.now += later
+    # Nobody is sent to a login with what has ended.
+    scene.call(scene.client(scene.provider(store=store)) if is_stored else client, "bob")
+    assert len(scene.world.server.registered) == registered
+    assert [shown_by(r)[1] for r in requests(scene, RequestKind.TOKEN)] == ["client-1", f"client-{registered}"]
+    assert scene.logins == 2
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
@@ -506,14 +564,14 @@ def test_those_who_find_it_forgotten_register_once() -> None:
     ("client", "offered", "method"),
     [
         (RegisteredClient("app"), [BASIC], NONE),
-        (RegisteredClient("app", "s"), None, BASIC),
-        (RegisteredClient("app", "s"), [], BASIC),
-        (RegisteredClient("app", "s"), [POST, BASIC], BASIC),
-        (RegisteredClient("app", "s"), [POST, JWT], POST),
-        (RegisteredClient("app", "s"), [JWT], BASIC),
-        (RegisteredClient("app", "s", auth_method="client_secret_post"), [BASIC], POST),
-        (RegisteredClient("app", "s", auth_method="client_secret_basic"), [POST], BASIC),
-        (RegisteredClient("app", "s", auth_method="none"), [POST], NONE),
+        (RegisteredClient("app", "s", issuer=ISSUER), None, BASIC),
+        (RegisteredClient("app", "s", issuer=ISSUER), [], BASIC),
+        (RegisteredClient("app", "s", issuer=ISSUER), [POST, BASIC], BASIC),
+        (RegisteredClient("app", "s", issuer=ISSUER), [POST, JWT], POST),
+        (RegisteredClient("app", "s", issuer=ISSUER), [JWT], BASIC),
+        (RegisteredClient("app", "s", issuer=ISSUER, auth_method="client_secret_post"), [BASIC], POST),
+        (RegisteredClient("app", "s", issuer=ISSUER, auth_method="client_secret_basic"), [POST], BASIC),
+        (RegisteredClient("app", "s", issuer=ISSUER, auth_method="none"), [POST], NONE),
         (RegisteredClient("app", signer=FakeSigner()), [BASIC], JWT),
         (RegisteredClient("app", signer=FakeSigner(), auth_method="private_key_jwt"), None, JWT),
     ],
@@ -533,7 +591,8 @@ def test_the_basic_scheme_is_of_a_form() -> None:
     client_id, secret = "a:b c%é", "p:w+d/&=%~ü€"
     scene = offering(BASIC)
     scene.world.server.clients[client_id] = secret
-    scene.call(scene.client(scene.provider(ClientCredentials(), client=RegisteredClient(client_id, secret))), None)
+    client = RegisteredClient(client_id, secret, issuer=ISSUER)
+    scene.call(scene.client(scene.provider(ClientCredentials(), client=client)), None)
     (request,) = requests(scene, RequestKind.TOKEN)
     assert shown_by(request) == (BASIC, "a%3Ab+c%25%C3%A9", "p%3Aw%2Bd%2F%26%3D%25~%C3%BC%E2%82%AC")
     assert form_of(request)["client_id"] == client_id
@@ -568,8 +627,8 @@ def test_a_signed_assertion_says_who_the_client_is(key_id: str | None) -> None:
 @pytest.mark.parametrize(
     "client",
     [
-        RegisteredClient("app", "s3cret:é", auth_method="client_secret_basic"),
-        RegisteredClient("app", "s3cret:é", auth_method="client_secret_post"),
+        RegisteredClient("app", "s3cret:é", issuer=ISSUER, auth_method="client_secret_basic"),
+        RegisteredClient("app", "s3cret:é", issuer=ISSUER, auth_method="client_secret_post"),
         RegisteredClient("app", signer=FakeSigner("s3cret")),
     ],
 )
@@ -591,3 +650,74 @@ def test_a_server_that_repeats_the_proof_is_not_quoted(client: RegisteredClient)
         header = headers_of(request).get("authorization", "").removeprefix("Basic ") or None
         assert [shown for shown in (proof, header, client.client_secret) if shown and shown in told] == []
         assert "s3cret" not in repr(request)
+
+
+@pytest.mark.parametrize(("space", "is_lower"), [("+", False), ("+", True), ("%20", False), ("%20", True)])
+def test_nor_is_what_it_got_in_a_form(space: str, is_lower: bool) -> None:
+    secret = "s+e/c r=t&\u00e9~"
+    scene, client = Scene(), RegisteredClient("app", secret, auth_method="client_secret_post", issuer=ISSUER)
+
+    def token(request: SendRequest) -> Answer:
+        told = request.body.decode().replace("+", space)
+        return json_reply({"error": "invalid_request", "error_description": told.lower() if is_lower else told}, 400)
+
+    scene.world.documents[TOKEN] = token
+    error = scene.refused(scene.client(scene.provider(ClientCredentials(), client=client)), None)
+    told = f"{error}{error!r}{vars(error)}"
+    assert "client_secret=***" in told
+    assert "%2be" not in told.lower()
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://[::1", "https://\u2102\u2100/", "http://login.example/token", "ftp://x/"]
+)
+def test_nothing_is_signed_for_what_may_not_be_asked(endpoint: str) -> None:
+    scene, key, proof = offering(JWT, token_endpoint=endpoint), FakeSigner(), FakeSigner("proof")
+    client = RegisteredClient("app", signer=key, issuer=ISSUER)
+    error = scene.refused(scene.client(scene.provider(ClientCredentials(), client=client, dpop=proof)), None)
+    assert isinstance(error, OAuthError)
+    assert (error.request, error.message[:16]) == ("the token request", "the URL of the t")
+    assert key.signed == proof.signed == []
+
+
+SIGNS: dict[str, Callable[..., Any]] = {
+    "bytes": lambda *_: b"signed",
+    "nothing": lambda *_: None,
+    "no text": lambda *_: "",
+    "a line": lambda *_: "signed\r\nX: y",
+    "no ASCII": lambda *_: "sign\u00e9",
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=list(SIGNS))
+@pytest.mark.parametrize("is_proof", [True, False])
+def test_a_signer_that_returns_no_token(sign: Callable[..., Any], is_proof: bool) -> None:
+    error = signing(sign, is_proof)
+    assert error.message == "the signer returned no token, which is ASCII text that is not empty"
+
+
+@pytest.mark.parametrize("is_proof", [True, False])
+def test_a_signer_that_fails(is_proof: bool) -> None:
+    def sign(*_: Any) -> str:
+        raise failure
+
+    failure = RuntimeError("s3cret")
+    error = signing(sign, is_proof)
+    assert error.message == "the signer raised RuntimeError; nothing was sent"
+    assert error.__cause__ is failure
+
+
+def signing(sign: Callable[..., Any], is_proof: bool) -> OAuthError:
+    """What comes of a signer that does this, for a DPoP proof or for an assertion of who the client is."""
+    signer: Any = SimpleNamespace(
+        algorithm="ES256", key_id=None, public_key={"kty": "EC"}, thumbprint="thumbprint", sign=sign
+    )
+    client = BY_HAND if is_proof else RegisteredClient("app", signer=signer, issuer=ISSUER)
+    scene = offering(BASIC, JWT)
+    provider = scene.provider(ClientCredentials(), client=client, dpop=signer if is_proof else None)
+    error = scene.refused(scene.client(provider), None)
+    assert isinstance(error, OAuthError)
+    assert (error.server, error.request) == (TOKEN, "the token request")
+    assert "s3cret" not in f"{error}{error!r}"
+    assert requests(scene, RequestKind.TOKEN) == []
+    return error

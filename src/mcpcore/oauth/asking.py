@@ -11,8 +11,9 @@ followed only by a GET, and only within the origin: whoever can redirect could a
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urljoin
 
 from attrs import evolve, field, frozen
 
@@ -24,16 +25,17 @@ from mcpcore.errors import McpError, NotSentError, OAuthError, OAuthResponseErro
 from mcpcore.machines.exchange import read_head
 from mcpcore.redaction import HIDDEN, redact_url
 from mcpcore.rules.addresses import Reach, Target, check_reach, reach_of
-from mcpcore.rules.endpoint import origin_of
+from mcpcore.rules.endpoint import origin_of_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mcpcore.commands import Flow
     from mcpcore.oauth.provider import AuthEnvironment
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _LONGEST_DESCRIPTION = 300
+_QUOTED = re.compile("%[0-9A-F]{2}")
 
 
 @frozen
@@ -133,9 +135,9 @@ def _within_origin(base: str, location: str) -> str | None:
     """The URL that ``location`` means at ``base``, or None if that is of another origin."""
     try:
         url = urljoin(base, location)
-        return url if origin_of(urlsplit(url)) == origin_of(urlsplit(base)) else None
     except ValueError:
         return None
+    return url if origin_of_url(url) == origin_of_url(base) else None
 
 
 def _admit(environment: AuthEnvironment, target: Target, what: str) -> Flow[tuple[str, ...]]:
@@ -215,7 +217,8 @@ def refusal(question: Question, reply: Reply) -> OAuthResponseError:
 
 def refused(what: str, code: str, description: str, status: int | None = None) -> OAuthResponseError:
     """The error for a refusal, in words."""
-    reason = ": ".join(part for part in (code, description) if part) or f"status {status}"
+    unsaid = "no reason was given" if status is None else f"status {status}"
+    reason = ": ".join(part for part in (code, description) if part) or unsaid
     return OAuthResponseError(f"{what} was refused: {reason}", error=code, description=description, status=status)
 
 
@@ -223,5 +226,14 @@ def _shown(text: str | None, secrets: Iterable[str]) -> str:
     """What a server says, as far as it may be shown."""
     text = text or ""
     for secret in filter(None, secrets):
-        text = text.replace(secret, HIDDEN)
+        for form in _forms(secret):
+            text = text.replace(form, HIDDEN)
     return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_DESCRIPTION])
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it is, and as a server may repeat it that got it in a form or a URL."""
+    yield secret
+    for quoted in (quote_plus(secret), quote(secret, safe="")):
+        yield quoted
+        yield _QUOTED.sub(lambda match: match[0].lower(), quoted)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mcpcore.codecs import jsonrpc
-from mcpcore.codecs.shapes import as_object, as_text
+from mcpcore.codecs.shapes import as_number, as_object, as_text
 from mcpcore.context import RequestKind
 from mcpcore.errors import ConfigurationError, LimitExceeded, OAuthError, RemoteProtocolError
 from mcpcore.oauth.asking import Question, ask, refusal
 from mcpcore.oauth.dpop import base64url
+from mcpcore.oauth.signing import signed
 from mcpcore.redaction import redact_url
-from mcpcore.rules.endpoint import is_loopback, origin_of
+from mcpcore.rules.endpoint import NOT_IN_URL, is_loopback, origin_of_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,7 @@ AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "priva
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
+_SECRET_ENDS = "client_secret_expires_at"
 _METHODS: tuple[AuthMethod, ...] = ("none", "client_secret_post", "client_secret_basic")
 """Those that a client may register for by itself, first what is least often misunderstood."""
 
@@ -49,6 +51,8 @@ class RegisteredClient:
         names; say it where you can.
     :param auth_method: how it proves who it is at the token endpoint; None finds out what the server takes.
     :param signer: signs assertions of who it is (``private_key_jwt``).
+    :param secret_expires_at: when its secret ends, in seconds since 1970, or None.  A client that registered by itself
+        then registers anew.
     :raises ConfigurationError: if these contradict each other.
     """
 
@@ -57,10 +61,17 @@ class RegisteredClient:
     issuer: str | None = field(default=None, kw_only=True)
     auth_method: AuthMethod | None = field(default=None, kw_only=True)
     signer: Signer | None = field(default=None, kw_only=True, repr=False)
+    secret_expires_at: float | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.client_id:
             raise ConfigurationError("a registered client has an id")
+        if self.issuer is not None and not _is_issuer(self.issuer):
+            raise ConfigurationError("the issuer of a registered client is an https URL without userinfo or query")
+        try:
+            f"{self.client_id}{self.client_secret}".encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError("the id or the secret of a registered client is no text") from None
         if self.client_secret is not None and self.signer is not None:
             raise ConfigurationError("a client proves who it is by a secret or by a signer, not by both")
         needs_secret = self.auth_method in ("client_secret_basic", "client_secret_post")
@@ -68,6 +79,10 @@ class RegisteredClient:
             raise ConfigurationError(f"{self.auth_method} takes a client_secret")
         if (self.auth_method == "private_key_jwt") and self.signer is None:
             raise ConfigurationError("private_key_jwt takes a signer")
+
+    def is_good(self, now: float) -> bool:
+        """Whether its secret has not ended."""
+        return self.secret_expires_at is None or now < self.secret_expires_at
 
     def method_at(self, server: AuthorizationServer) -> AuthMethod:
         """How it proves who it is at ``server`` (RFC 8414, section 2)."""
@@ -85,7 +100,7 @@ class RegisteredClient:
     def dump(self) -> str:
         """What was registered, as text, for a store."""
         known = {"client_id": self.client_id, "client_secret": self.client_secret, "auth_method": self.auth_method}
-        return jsonrpc.dump({**known, "issuer": self.issuer}).decode()
+        return jsonrpc.dump({**known, "issuer": self.issuer, _SECRET_ENDS: self.secret_expires_at}).decode()
 
     @classmethod
     def load(cls, text: str, limits: Limits) -> RegisteredClient | None:
@@ -100,13 +115,22 @@ class RegisteredClient:
 def _registered(raw: dict[str, Any], issuer: str | None, method: object) -> RegisteredClient:
     known: AuthMethod | None = next((known for known in _METHODS if known == method), None)
     secret = as_text(raw.get("client_secret")) or None
+    # No time means that it never ends.
+    ends = as_number(raw.get(_SECRET_ENDS)) or None
     if known == "none" or secret is None:
-        known, secret = "none", None
-    return RegisteredClient(as_text(raw.get("client_id")) or "", secret, issuer=issuer, auth_method=known)
+        known, secret, ends = "none", None, None
+    client_id = as_text(raw.get("client_id")) or ""
+    return RegisteredClient(client_id, secret, issuer=issuer, auth_method=known, secret_expires_at=ends)
+
+
+def _is_issuer(url: str) -> bool:
+    """Whether a URL can be an issuer (RFC 8414, section 2); of this very machine, http will do."""
+    origin = None if NOT_IN_URL.search(url) else origin_of_url(url)
+    return origin is not None and (origin[0] == "https" or is_loopback(origin[1])) and not {"?", "#"} & set(url)
 
 
 @frozen
-class Proof:
+class Authentication:
     """What goes with a request to prove who makes it.
 
     :ivar secrets: what no error may repeat.
@@ -117,20 +141,20 @@ class Proof:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-def prove(client: RegisteredClient, server: AuthorizationServer, environment: AuthEnvironment) -> Proof:
+def prove(client: RegisteredClient, server: AuthorizationServer, environment: AuthEnvironment) -> Authentication:
     """Prove to ``server`` who this is (RFC 6749, section 2.3; RFC 7523, section 2.2)."""
     method, client_id, secret = client.method_at(server), client.client_id, client.client_secret or ""
     if method == "client_secret_basic":
         encoded = quote_plus(secret)
         pair = b64encode(f"{quote_plus(client_id)}:{encoded}".encode("ascii")).decode("ascii")
         # The id is in the form as well, where many servers look for it first, whatever the method.
-        return Proof({"client_id": client_id}, {"Authorization": f"Basic {pair}"}, (secret, encoded, pair))
+        return Authentication({"client_id": client_id}, {"Authorization": f"Basic {pair}"}, (secret, encoded, pair))
     if method == "client_secret_post":
-        return Proof({"client_id": client_id, "client_secret": secret}, {}, (secret,))
+        return Authentication({"client_id": client_id, "client_secret": secret}, {}, (secret,))
     if method == "none" or client.signer is None:
-        return Proof({"client_id": client_id})
+        return Authentication({"client_id": client_id})
     assertion = _assertion(client.signer, client_id, server.issuer, environment)
-    return Proof({"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}, {}, (assertion,))
+    return Authentication({"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}, {}, (assertion,))
 
 
 def _assertion(signer: Signer, client_id: str, audience: str, environment: AuthEnvironment) -> str:
@@ -144,7 +168,7 @@ def _assertion(signer: Signer, client_id: str, audience: str, environment: AuthE
         "iat": now,
         "exp": now + _ASSERTION_SECONDS,
     }
-    return signer.sign(header, claims)
+    return signed(signer, header, claims)
 
 
 @frozen(kw_only=True)
@@ -152,12 +176,14 @@ class ClientMetadata:
     """How a client describes itself where it registers (RFC 7591, section 2).
 
     :ivar more: whatever else it says, by the names of the specification.
+    :ivar is_bound: whether its tokens are bound to a key (RFC 9449, section 5.2).
     """
 
     name: str
     redirect_uri: str | None
     grant_types: tuple[str, ...]
     more: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    is_bound: bool = False
 
     def document(self, auth_method: AuthMethod) -> dict[str, Any]:
         """The body of a registration request."""
@@ -169,13 +195,14 @@ class ClientMetadata:
             "response_types": ["code"],
             "application_type": application_type(self.redirect_uri),
             "token_endpoint_auth_method": auth_method,
+            **({"dpop_bound_access_tokens": True} if self.is_bound else {}),
             **self.more,
         }
 
 
 def application_type(redirect_uri: str) -> str:
     """What OpenID Connect calls an application with this redirect URI (Client Registration, section 2)."""
-    origin = origin_of(urlsplit(redirect_uri))
+    origin = origin_of_url(redirect_uri)
     return "web" if origin is not None and origin[0] == "https" and not is_loopback(origin[1]) else "native"
 
 
@@ -204,7 +231,9 @@ def register(
         raise OAuthError("the authorization server registered this client without an id").located(
             redact_url(question.url), question.what
         )
-    return _registered(document, server.issuer, document.get("token_endpoint_auth_method", wanted))
+    client = _registered(document, server.issuer, document.get("token_endpoint_auth_method", wanted))
+    # What is over before it begins is the time of another clock.
+    return client if client.is_good(environment.wall_clock()) else evolve(client, secret_expires_at=None)
 
 
 def _wanted_method(server: AuthorizationServer) -> AuthMethod:

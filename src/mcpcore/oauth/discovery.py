@@ -19,8 +19,9 @@ from attrs import frozen
 from mcpcore.context import RequestKind
 from mcpcore.errors import OAuthError
 from mcpcore.oauth.asking import Question, fetch, refusal
-from mcpcore.oauth.metadata import AuthorizationServer, ProtectedResource, base_of, resource_of
+from mcpcore.oauth.metadata import RESOURCE_PLACE, AuthorizationServer, ProtectedResource, base_of, resource_of
 from mcpcore.redaction import redact_url
+from mcpcore.rules.endpoint import NOT_IN_URL, origin_of_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 _OF_RESOURCE = "protected resource metadata"
 _OF_SERVER = "authorization server metadata"
-_RESOURCE, _OAUTH, _OPENID = "oauth-protected-resource", "oauth-authorization-server", "openid-configuration"
+_OAUTH, _OPENID = "oauth-authorization-server", "openid-configuration"
+_NONE: Mapping[str, str] = MappingProxyType({})
+_OF_ITS_REVISION = MappingProxyType({"MCP-Protocol-Version": "2025-03-26"})
+"""What a client of the first days asks with (2025-03-26, "Server Metadata Discovery Headers")."""
 
 
 @frozen
@@ -42,11 +46,13 @@ class Whereabouts:
     :ivar resource: the resource that tokens are to be asked for.
     :ivar issuers: the authorization servers that it trusts; none for a server of 2025-03-26.
     :ivar scopes: the scopes for its basic use; None if it does not say.
+    :ivar wants_dpop: whether it takes no tokens but those that are bound to a key.
     """
 
     resource: str
     issuers: tuple[str, ...] = ()
     scopes: tuple[str, ...] | None = None
+    wants_dpop: bool = False
 
 
 def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge]) -> Flow[Whereabouts]:
@@ -60,10 +66,12 @@ def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge])
         reply = yield from fetch(environment, question)
         if (document := _document(reply)) is not None:
             try:
-                found = ProtectedResource.read(document, environment.endpoint)
+                found = ProtectedResource.read(document, environment.endpoint, url)
             except OAuthError as error:
                 raise error.located(redact_url(url), _OF_RESOURCE) from None
-            return Whereabouts(found.resource, found.authorization_servers, found.scopes_supported)
+            return Whereabouts(
+                found.resource, found.authorization_servers, found.scopes_supported, wants_dpop=found.wants_dpop
+            )
         if named is not None or _says_nothing(reply):
             raise refusal(question, reply)
     return Whereabouts(resource_of(environment.endpoint))
@@ -72,8 +80,8 @@ def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge])
 def _places_of_resource(environment: AuthEnvironment) -> Iterator[str]:
     base, path = base_of(environment.endpoint), urlsplit(environment.endpoint.url).path.rstrip("/")
     if path:
-        yield f"{base}/.well-known/{_RESOURCE}{path}"
-    yield f"{base}/.well-known/{_RESOURCE}"
+        yield f"{base}{RESOURCE_PLACE}{path}"
+    yield f"{base}{RESOURCE_PLACE}"
 
 
 def find_server(environment: AuthEnvironment, issuer: str) -> Flow[AuthorizationServer]:
@@ -94,10 +102,10 @@ def find_old_server(environment: AuthEnvironment, *, is_used: bool = False) -> F
     :param is_used: whether there is a token of it, so that it may be one that was named, too, and just as new.
     """
     base = base_of(environment.endpoint)
-    places = [f"{base}/.well-known/{name}" for name in ((_OAUTH, _OPENID) if is_used else (_OAUTH,))]
+    names, headers = ((_OAUTH, _OPENID), _NONE) if is_used else ((_OAUTH,), _OF_ITS_REVISION)
+    places = [f"{base}/.well-known/{name}" for name in names]
     # The base was made here, so nobody has said whether its issuer ends in a slash.
-    # It is asked as a client of its revision asks ("Server Metadata Discovery Headers").
-    found = yield from _find(environment, places, (base, f"{base}/"), {"MCP-Protocol-Version": "2025-03-26"})
+    found = yield from _find(environment, places, (base, f"{base}/"), headers)
     return found or AuthorizationServer.by_default(base)
 
 
@@ -105,7 +113,7 @@ def _find(
     environment: AuthEnvironment,
     places: list[str],
     issuers: tuple[str, ...],
-    headers: Mapping[str, str] = MappingProxyType({}),
+    headers: Mapping[str, str] = _NONE,
 ) -> Flow[AuthorizationServer | None]:
     for url in places:
         question = Question(RequestKind.METADATA, _OF_SERVER, url, headers=headers)
@@ -122,12 +130,11 @@ def _find(
 
 def _places_of_server(issuer: str) -> Iterator[str]:
     """Where the metadata of an issuer may be, in the order in which to look."""
-    try:
-        parts = urlsplit(issuer)
-    except ValueError:
-        raise OAuthError("the issuer of the authorization server is not a URL") from None
-    if parts.query or parts.fragment:
+    if NOT_IN_URL.search(issuer) or origin_of_url(issuer) is None:
+        raise OAuthError("the issuer of the authorization server is not an http or https URL without userinfo")
+    if "?" in issuer or "#" in issuer:
         raise OAuthError("the issuer of the authorization server has a query or a fragment, which no issuer has")
+    parts = urlsplit(issuer)
     base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     yield f"{base}/.well-known/{_OAUTH}{path}"
     yield f"{base}/.well-known/{_OPENID}{path}"

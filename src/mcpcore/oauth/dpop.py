@@ -14,9 +14,13 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from mcpcore.rules.endpoint import origin_of
+from mcpcore.errors import OAuthError
+from mcpcore.oauth.signing import signed
+from mcpcore.redaction import redact_url
+from mcpcore.rules.endpoint import origin_of_url
 
 if TYPE_CHECKING:
+    from mcpcore.oauth.metadata import AuthorizationServer
     from mcpcore.oauth.provider import AuthEnvironment
     from mcpcore.oauth.signing import Signer
 
@@ -39,7 +43,7 @@ class Nonces:
 
     def learn(self, url: str, nonce: str) -> bool:
         """Remember the nonce that an answer from ``url`` gave; whether it is another one than before."""
-        origin = origin_of(urlsplit(url))
+        origin = origin_of_url(url)
         if origin is None or not nonce or len(nonce) > _LONGEST_NONCE or self._known.get(origin) == nonce:
             return False
         self._known.pop(origin, None)
@@ -50,7 +54,7 @@ class Nonces:
 
     def of(self, url: str) -> str | None:
         """The nonce to use for a request to ``url``, or None."""
-        origin = origin_of(urlsplit(url))
+        origin = origin_of_url(url)
         return None if origin is None else self._known.get(origin)
 
 
@@ -76,4 +80,17 @@ def proof(
         claims["ath"] = base64url(sha256(access_token.encode("ascii")).digest())
     if (nonce := nonces.of(url)) is not None:
         claims["nonce"] = nonce
-    return signer.sign({"typ": "dpop+jwt", "jwk": dict(signer.public_key)}, claims)
+    return signed(signer, {"typ": "dpop+jwt"}, claims, with_key=True)
+
+
+def check_algorithm(signer: Signer, server: AuthorizationServer) -> None:
+    """See that an authorization server takes this key's proofs (RFC 9449, section 5.1).
+
+    :raises OAuthError: if it says that it does not.
+    """
+    taken = server.dpop_algorithms
+    if taken is not None and signer.algorithm not in taken:
+        raise OAuthError(
+            f"the authorization server {redact_url(server.issuer)} takes no DPoP proofs that are signed by "
+            f"{signer.algorithm}; give dpop= a key for one of {', '.join(taken)!r:.200}"
+        )

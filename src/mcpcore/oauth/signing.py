@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mcpcore.errors import OAuthError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,3 +43,18 @@ class Signer(Protocol):
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
         """Sign ``claims`` as a compact JWS, whose header is ``header`` and ``alg``."""
         ...
+
+
+def signed(signer: Signer, header: Mapping[str, Any], claims: Mapping[str, Any], *, with_key: bool = False) -> str:
+    """What ``signer`` makes of ``claims``.
+
+    :param with_key: whether the header holds its public half.
+    :raises OAuthError: if it raises anything, or returns what is no token.
+    """
+    try:
+        token: object = signer.sign({**header, "jwk": dict(signer.public_key)} if with_key else header, claims)
+    except Exception as error:
+        raise OAuthError(f"the signer raised {type(error).__name__}; nothing was sent") from error
+    if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
+        raise OAuthError("the signer returned no token, which is ASCII text that is not empty")
+    return token

@@ -8,17 +8,19 @@ from attrs import field, frozen
 
 from mcpcore.codecs.shapes import as_text
 from mcpcore.context import RequestKind
-from mcpcore.errors import OAuthError
+from mcpcore.errors import McpError, OAuthError
 from mcpcore.oauth.asking import ask, form, refusal
-from mcpcore.oauth.clients import Proof, prove
-from mcpcore.oauth.dpop import proof
+from mcpcore.oauth.clients import Authentication, prove
+from mcpcore.oauth.dpop import check_algorithm, proof
 from mcpcore.oauth.tokens import Asked, read_token
 from mcpcore.redaction import redact_url
+from mcpcore.rules.addresses import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mcpcore.commands import Flow
+    from mcpcore.errors import OAuthResponseError
     from mcpcore.oauth.asking import Question, Reply
     from mcpcore.oauth.clients import RegisteredClient
     from mcpcore.oauth.dpop import Nonces
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _WHAT = "the token request"
 _EXCHANGE = "the token exchange"
+_REVOCATION = "the revocation of a token"
 _TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _SECRET = ("code", "code_verifier", "refresh_token", "assertion", "subject_token", "token")
 
@@ -64,6 +67,7 @@ def request_token(
     :param renews: the token that the new one comes from, or None.
     :raises OAuthResponseError: if the authorization server refuses.
     :raises OAuthError: if it answers with what is no token for this.
+    :raises LimitExceeded: if it answers with one that is too long.
     """
     url = petition.server.token_endpoint
     if url is None:
@@ -82,7 +86,7 @@ def request_token(
     )
     try:
         return read_token(reply.document, asked, petition.environment.limits)
-    except OAuthError as error:
+    except McpError as error:
         raise error.located(redact_url(url), _WHAT) from None
 
 
@@ -112,22 +116,25 @@ def exchange_token(petition: Petition, parameters: Mapping[str, str]) -> Flow[st
 
 
 def revoke(petition: Petition, token: Token) -> Flow[bool]:
-    """Tell the authorization server that a token is no longer needed (RFC 7009, section 2).
+    """Tell the authorization server that a token, and what renews it, are no longer needed (RFC 7009, section 2).
+
+    What renews it goes first, and takes the other along at most servers; but not at all of them.
 
     :returns: whether it wants to know.
-    :raises OAuthResponseError: if it refuses.
+    :raises OAuthResponseError: if it refuses either; the other was told to it, too.
     """
     url = petition.server.revocation_endpoint
     if url is None:
         return False
-    if token.refresh_token is not None:
-        parameters = {"token": token.refresh_token, "token_type_hint": "refresh_token"}
-    else:
-        parameters = {"token": token.access_token, "token_type_hint": "access_token"}
-    what = "the revocation of a token"
-    question, reply = yield from _ask_as_client(petition, RequestKind.REVOCATION, what, url, parameters)
-    if reply.status != 200:
-        raise refusal(question, reply)
+    refusals: list[OAuthResponseError] = []
+    for hint, value in (("refresh_token", token.refresh_token), ("access_token", token.access_token)):
+        if value is not None:
+            parameters = {"token": value, "token_type_hint": hint}
+            question, reply = yield from _ask_as_client(petition, RequestKind.REVOCATION, _REVOCATION, url, parameters)
+            if reply.status != 200:
+                refusals.append(refusal(question, reply))
+    if refusals:
+        raise refusals[0]
     return True
 
 
@@ -137,7 +144,10 @@ def _ask_as_client(
     """POST a form in the client's name; once more if the server wants a nonce in the proof (RFC 9449, section 8)."""
     may_try_again = petition.dpop is not None
     while True:
-        question = _question(petition, kind, what, url, parameters)
+        try:
+            question = _question(petition, kind, what, url, parameters)
+        except OAuthError as error:
+            raise error.located(redact_url(url), what) from error.__cause__
         reply = yield from ask(petition.environment, question)
         is_new = reply.dpop_nonce is not None and petition.nonces.learn(url, reply.dpop_nonce)
         wants_nonce = as_text((reply.document or {}).get("error")) == "use_dpop_nonce"
@@ -147,9 +157,12 @@ def _ask_as_client(
 
 
 def _question(petition: Petition, kind: RequestKind, what: str, url: str, parameters: Mapping[str, str]) -> Question:
-    own = Proof({}) if petition.client is None else prove(petition.client, petition.server, petition.environment)
+    Target.parse(url, what)  # Nothing is signed for a URL that may not be asked.
+    environment = petition.environment
+    own = Authentication({}) if petition.client is None else prove(petition.client, petition.server, environment)
     headers = dict(own.headers)
     if petition.dpop is not None and kind is RequestKind.TOKEN:
-        headers["DPoP"] = proof(petition.dpop, petition.environment, petition.nonces, "POST", url)
+        check_algorithm(petition.dpop, petition.server)
+        headers["DPoP"] = proof(petition.dpop, environment, petition.nonces, "POST", url)
     secrets = (*own.secrets, *(parameters[name] for name in _SECRET if name in parameters))
     return form(url, what, {**parameters, **own.parameters}, headers, kind, petition.principal, secrets)

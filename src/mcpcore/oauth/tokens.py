@@ -5,6 +5,7 @@ A token belongs to one issuer, one resource and one principal, and is told by th
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mcpcore.limits import Limits
 
 TokenType = Literal["Bearer", "DPoP"]
-TokenSource = Literal["grant", "renewal", "store"]
+TokenOrigin = Literal["grant", "renewal", "store"]
 
 
 @frozen(kw_only=True)
@@ -45,7 +46,7 @@ class Token:
     renew_at: float | None = None
     thumbprint: str | None = None
     obtained_at: float = 0.0
-    source: TokenSource = "grant"
+    source: TokenOrigin = "grant"
 
     def is_stale(self, now: float) -> bool:
         """Whether it is to be used no more."""
@@ -60,11 +61,14 @@ class Token:
         """Read what :meth:`dump` wrote; None for anything else."""
         try:
             raw = as_object(jsonrpc.parse(text.encode(), limits)) or {}
+            json.dumps(raw, ensure_ascii=False).encode()  # Half of a surrogate pair goes into no form.
         except (RemoteProtocolError, LimitExceeded, UnicodeEncodeError):
             return None
         access_token, issuer, resource = (as_text(raw.get(key)) for key in ("access_token", "issuer", "resource"))
-        kind = _KINDS.get((as_text(raw.get("token_type")) or "").lower())
-        if access_token is None or not _can_be_sent(access_token) or issuer is None or resource is None or kind is None:
+        kind, refresh_token = _kind_of(raw), as_text(raw.get("refresh_token"))
+        if access_token is None or issuer is None or resource is None or kind is None:
+            return None
+        if not _can_be_sent(access_token) or _length(access_token, refresh_token) > limits.token_bytes:
             return None
         return cls(
             access_token=access_token,
@@ -73,7 +77,7 @@ class Token:
             resource=resource,
             requested=tuple(as_texts(raw.get("requested"))),
             granted=tuple(as_texts(raw.get("granted"))),
-            refresh_token=as_text(raw.get("refresh_token")),
+            refresh_token=refresh_token,
             renew_at=as_number(raw.get("renew_at")),
             thumbprint=as_text(raw.get("thumbprint")),
             obtained_at=as_number(raw.get("obtained_at")) or 0.0,
@@ -107,11 +111,14 @@ def read_token(document: dict[str, Any], asked: Asked, limits: Limits) -> Token:
     """Read a token response (RFC 6749, section 5.1; RFC 9449, section 5).
 
     :raises OAuthError: if it holds no token that can be used.
+    :raises LimitExceeded: if one is too long.
     """
-    access_token = as_text(document.get("access_token"))
+    access_token, refresh_token = (as_text(document.get(key)) for key in ("access_token", "refresh_token"))
     if access_token is None or not _can_be_sent(access_token):
         raise OAuthError("the authorization server answered without an access token that can be sent")
-    kind = _KINDS.get((as_text(document.get("token_type")) or "").lower())
+    if _length(access_token, refresh_token) > limits.token_bytes:
+        raise limits.exceeded("token_bytes", "the authorization server gave a token that is too long")
+    kind = _kind_of(document)
     if kind is None:
         raise OAuthError("the authorization server gave a token of a type that this client does not know")
     if (kind == "DPoP") != (asked.thumbprint is not None):
@@ -126,7 +133,7 @@ def read_token(document: dict[str, Any], asked: Asked, limits: Limits) -> Token:
         resource=asked.resource,
         requested=asked.scopes,
         granted=split(scope) if scope is not None else before.granted if before is not None else asked.scopes,
-        refresh_token=as_text(document.get("refresh_token")) or (before.refresh_token if before is not None else None),
+        refresh_token=refresh_token or (before.refresh_token if before is not None else None),
         renew_at=_renew_at(document.get("expires_in"), asked.now, limits.token_margin),
         thumbprint=asked.thumbprint,
         obtained_at=asked.now,
@@ -142,6 +149,15 @@ def _renew_at(expires_in: object, now: float, margin: float) -> float | None:
     if seconds is None or not 0 < seconds < _FOR_EVER:
         return None
     return now + seconds - min(margin, seconds / 2)
+
+
+def _kind_of(document: dict[str, Any]) -> TokenType | None:
+    return _KINDS.get((as_text(document.get("token_type")) or "").lower())
+
+
+def _length(*tokens: str | None) -> int:
+    """How long the longest of these tokens is."""
+    return max(len((token or "").encode()) for token in tokens)
 
 
 def _can_be_sent(token: str) -> bool:

@@ -41,6 +41,14 @@ def origin_of(parts: SplitResult) -> tuple[str, str, int] | None:
     return parts.scheme, host[1].translate(_LOWER), port if port is not None else _DEFAULT_PORTS[parts.scheme]
 
 
+def origin_of_url(url: str) -> tuple[str, str, int] | None:
+    """The same of a URL that somebody else wrote, and that may be none at all."""
+    try:
+        return origin_of(urlsplit(url))
+    except ValueError:
+        return None
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this very machine."""
     try:
