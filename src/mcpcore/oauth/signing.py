@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mcpcore.codecs.shapes import as_text
 from mcpcore.errors import OAuthError
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def signed(signer: Signer, header: Mapping[str, Any], claims: Mapping[str, Any],
     :raises OAuthError: if it raises anything, or returns what is no token.
     """
     try:
-        token: object = signer.sign({**header, "jwk": dict(signer.public_key)} if with_key else header, claims)
+        token = as_text(signer.sign({**header, "jwk": dict(signer.public_key)} if with_key else header, claims))
     except Exception as error:
         raise OAuthError(f"the signer raised {type(error).__name__}; nothing was sent") from error
-    if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
+    if not token or not (token.isascii() and token.isprintable()):
         raise OAuthError("the signer returned no token, which is ASCII text that is not empty")
     return token
