@@ -228,7 +228,8 @@ class ForbiddenError(HttpStatusError):
 class OAuthError(McpError):
     """Authorization failed: no token could be had.
 
-    What it was is in the message; which authorization server it happened at, too, by its issuer.
+    What it was is in the message.  ``server`` and ``request`` say whom it happened with and what was asked: an
+    authorization server, by its URL, or the MCP server.
     """
 
 

@@ -169,7 +169,7 @@ class Obtaining:
             return None
         if where.wants_dpop and means.dpop is None:
             raise OAuthError(
-                "the MCP server takes only tokens that are bound to a key (DPoP): give OAuth(..., dpop=...)"
+                "the MCP server takes only tokens that are bound to a key (DPoP): give OAuth(dpop=...)"
             )
         if where.issuers:
             server = yield from means.servers.find(environment, self._chosen(where.issuers), anew=True)
