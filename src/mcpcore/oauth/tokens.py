@@ -16,6 +16,7 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.shapes import as_number, as_object, as_text, as_texts
 from mcpcore.errors import LimitExceeded, OAuthError, RemoteProtocolError
 from mcpcore.oauth.scopes import split
+from mcpcore.rules.endpoint import origin_of_url
 
 if TYPE_CHECKING:
     from mcpcore.limits import Limits
@@ -69,6 +70,8 @@ class Token:
         if access_token is None or issuer is None or resource is None or kind is None:
             return None
         if not _can_be_sent(access_token) or _length(access_token, refresh_token) > limits.token_bytes:
+            return None
+        if origin_of_url(issuer) is None:
             return None
         return cls(
             access_token=access_token,
