@@ -2,12 +2,13 @@
 
 A refresh token, or a code, is good for once.  If the request that spends it is given up while the answer is on its way,
 what it was spent for is lost, and a person has to log in again.  So once such a request is on its way it is carried to
-its end, shielded from the call's cancellation and deadline, for at most ``limits.token_request`` seconds; and so is
-keeping what came of it.  The call is over right after that.
+its end, shielded from the call's cancellation and deadline; and so is keeping what came of it.  All of that together
+takes at most ``limits.token_request`` seconds, and the call is over right after it.
 
 A cancellation of asyncio's own, by ``Task.cancel``, ``asyncio.timeout`` or ``asyncio.wait_for``, heeds no shield.  So
 there each step of the exchange is made by a task of its own, and what comes for the caller's task meanwhile is held
-back until the response is closed.
+back until what it brought is kept.  The store is the user's and called in the caller's task, as all that is: such a
+cancellation that comes only then does end it.
 """
 
 from __future__ import annotations
@@ -19,42 +20,88 @@ import anyio
 import anyio.lowlevel
 from attrs import define, field
 
-from mcpcore import TransportError
+from mcpcore import CallHandler, EndResponse, ReceiveData, SendRequest, TransportError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
-
-    from mcpcore import SendRequest
 
     from .engines.base import Engine, Response
 
 T = TypeVar("T")
 
 
-async def send_through(engine: Engine, request: SendRequest, seconds: float) -> CarriedResponse:
-    """Send ``request``; its response is carried through as it is.
+def is_carried(command: object) -> bool:
+    """Whether ``command`` is of the kind that is carried through."""
+    return isinstance(command, SendRequest | CallHandler) and command.is_carried_through
 
-    :raises mcpcore.TransportError: if that takes longer than ``seconds``, or fails.
+
+@define(eq=False)
+class Carrier:
+    """Carries one exchange through, and right after it the keeping of what came of it.
+
+    :param seconds: how long all of that may take, from the first step on.
     """
-    # One whose call is given up already is not begun.
-    await anyio.lowlevel.checkpoint_if_cancelled()
-    carrier = _Carrier(anyio.current_time() + seconds, _asyncio_task())
-    try:
-        return CarriedResponse(await carrier.make(partial(engine.send, request)), carrier)
-    except BaseException:
-        carrier.let_go()
-        raise
 
+    _seconds: float
+    _deadline: float | None = field(default=None, init=False)
+    _held: list[tuple[asyncio.Task[Any], BaseException]] = field(factory=list[Any], init=False)
 
-async def carry(work: Awaitable[T], seconds: float) -> T:
-    """Wait for ``work``, which is not given up.
+    def goes_on_with(self, command: object) -> bool:
+        """Whether ``command`` belongs to what is carried already; another exchange does not."""
+        return isinstance(command, ReceiveData | EndResponse) or (
+            is_carried(command) and not isinstance(command, SendRequest)
+        )
 
-    :raises TimeoutError: if it takes longer than ``seconds``.
-    """
-    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + seconds):
-        return await work
-    raise TimeoutError
+    async def send(self, engine: Engine, request: SendRequest) -> CarriedResponse:
+        """Send ``request``; its response is carried through as it is.
+
+        :raises mcpcore.TransportError: if that takes too long, or fails.
+        """
+        # One whose call is given up already is not begun.
+        await anyio.lowlevel.checkpoint()
+        return CarriedResponse(await self.exchange(partial(engine.send, request)), self)
+
+    async def exchange(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Make one step of the exchange.
+
+        :raises mcpcore.TransportError: if that takes too long, or fails.
+        """
+        caller = _asyncio_task()
+        try:
+            return await (self.keep(step) if caller is None else self._aside(caller, step))
+        except TimeoutError:
+            raise TransportError("the authorization server took too long to answer (limits.token_request)") from None
+
+    async def keep(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Make one step that keeps what came of it.
+
+        :raises TimeoutError: if that takes too long.
+        """
+        if self._deadline is None:
+            self._deadline = anyio.current_time() + self._seconds
+        with anyio.CancelScope(shield=True, deadline=self._deadline):
+            return await step()
+        raise TimeoutError
+
+    def let_go(self) -> None:
+        """Let the caller's task have what was held back."""
+        while self._held:
+            caller, cancellation = self._held.pop()
+            caller.cancel(*cancellation.args)
+
+    async def _aside(self, caller: asyncio.Task[Any], step: Callable[[], Awaitable[T]]) -> T:
+        import asyncio
+
+        work = asyncio.create_task(self.keep(step))
+        while not work.done():
+            try:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait((work,))
+            except asyncio.CancelledError as cancellation:
+                caller.uncancel()
+                self._held.append((caller, cancellation))
+        return work.result()
 
 
 @define(eq=False)
@@ -62,7 +109,7 @@ class CarriedResponse:
     """A response that is received to its end, whoever no longer waits for it."""
 
     _response: Response
-    _carrier: _Carrier
+    _carrier: Carrier
 
     @property
     def status(self) -> int:
@@ -79,54 +126,11 @@ class CarriedResponse:
 
         :raises mcpcore.TransportError: if that takes too long, or fails.
         """
-        return await self._carrier.make(self._response.receive)
+        return await self._carrier.exchange(self._response.receive)
 
     async def aclose(self) -> None:
         """Give the response up."""
-        try:
-            await self._response.aclose()
-        finally:
-            self._carrier.let_go()
-
-
-@define(eq=False)
-class _Carrier:
-    """Makes the steps of one exchange, and gives none of them up before its time.
-
-    :ivar task: whose exchange it is, on asyncio.
-    :ivar held: the cancellations of that task that have come meanwhile.
-    """
-
-    _deadline: float
-    _task: asyncio.Task[Any] | None
-    _held: list[BaseException] = field(factory=list[BaseException], init=False)
-
-    async def make(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Make one step."""
-        return await (self._in_time(step) if self._task is None else self._aside(self._task, step))
-
-    def let_go(self) -> None:
-        """Let the task have what was held back."""
-        while self._task is not None and self._held:
-            self._task.cancel(*self._held.pop().args)
-
-    async def _in_time(self, step: Callable[[], Awaitable[T]]) -> T:
-        with anyio.CancelScope(shield=True, deadline=self._deadline):
-            return await step()
-        raise TransportError("the authorization server took too long to answer (limits.token_request)")
-
-    async def _aside(self, caller: asyncio.Task[Any], step: Callable[[], Awaitable[T]]) -> T:
-        import asyncio
-
-        work = asyncio.create_task(self._in_time(step))
-        while not work.done():
-            try:
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait((work,))
-            except asyncio.CancelledError as cancellation:
-                caller.uncancel()
-                self._held.append(cancellation)
-        return work.result()
+        await self._response.aclose()
 
 
 def _asyncio_task() -> asyncio.Task[Any] | None:

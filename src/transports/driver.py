@@ -43,7 +43,7 @@ from mcpcore import (
     WaitFor,
 )
 
-from .carrying import carry, send_through
+from .carrying import Carrier, is_carried
 from .company import Company
 from .engines.base import LooksUp
 from .observer import ExchangeSummary
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from attrs import Attribute
 
-    from mcpcore import DuplexChannel, EventStream, Limits, Operation
+    from mcpcore import Command, DuplexChannel, EventStream, Limits, Operation
 
     from .channel import Channel
     from .engines.base import Engine, Response
@@ -193,13 +193,15 @@ class Driver:
                 _log.exception("the server was not told that a call is over")
         farewell.cancel()
 
-    async def obey(self, operation: Operation[Any], command: Errand, responses: list[Response]) -> None:
-        """Do what one command says, and answer it."""
+    async def obey(
+        self, operation: Operation[Any], command: Errand, responses: list[Response], carrier: Carrier | None
+    ) -> None:
+        """Do what one command says, and answer it; with a carrier, it is carried through."""
         match command:
             case ResolveHeaders():
                 await self._resolve(operation, command)
             case SendRequest():
-                await self._send(operation, command, responses)
+                await self._send(operation, command, responses, carrier)
             case ReceiveData():
                 await self._receive(operation, responses)
             case EndResponse(drain=drain):
@@ -210,7 +212,7 @@ class Driver:
                     await wait_for(signal)
                 operation.signalled()
             case CallHandler() | Deliver():
-                await self._use_handler(operation, command)
+                await self._use_handler(operation, command, carrier)
             case StartReader(stream=stream):
                 self._start_reader(stream, responses.pop())
                 operation.reader_started()
@@ -219,7 +221,9 @@ class Driver:
             case StoreGet() | StorePut() | StoreDelete() | LookUp():
                 await self._inquire(operation, command)
 
-    async def _use_handler(self, operation: Operation[Any], command: CallHandler | Deliver) -> None:
+    async def _use_handler(
+        self, operation: Operation[Any], command: CallHandler | Deliver, carrier: Carrier | None
+    ) -> None:
         outcome: Any = None
         try:
             if isinstance(command, Deliver):
@@ -231,8 +235,7 @@ class Driver:
             else:
                 outcome = command.handler(*command.arguments)
                 if isawaitable(outcome):
-                    is_carried = command.is_carried_through
-                    outcome = await (carry(outcome, self.limits.token_request) if is_carried else outcome)
+                    outcome = await (outcome if carrier is None else carrier.keep(lambda: outcome))
         except Exception as error:
             operation.handler_failed(error)
         else:
@@ -323,12 +326,15 @@ class Driver:
         else:
             operation.headers_resolved(headers)
 
-    async def _send(self, operation: Operation[Any], request: SendRequest, responses: list[Response]) -> None:
+    async def _send(
+        self, operation: Operation[Any], request: SendRequest, responses: list[Response], carrier: Carrier | None
+    ) -> None:
+        response: Response
         try:
-            if request.is_carried_through:
-                response: Response = await send_through(self.engine, request, self.limits.token_request)
-            else:
+            if carrier is None:
                 response = await self.engine.send(request)
+            else:
+                response = await carrier.send(self.engine, request)
         except McpError as error:
             self._observe(request, error=error)
             operation.request_failed(error)
@@ -388,7 +394,7 @@ class Drive(Generic[T]):
     _patience: Patience | None = None
     _responses: list[Response] = field(factory=list["Response"], init=False)
     _has_waited: bool = field(default=False, init=False)
-    _has_carried: bool = field(default=False, init=False)
+    _carrier: Carrier | None = field(default=None, init=False)
 
     async def to_the_end(self) -> T:
         """Drive it to its end; whatever is still open then is closed."""
@@ -417,12 +423,11 @@ class Drive(Generic[T]):
             caller to open one.
         """
         while True:
-            command = self.operation.next_command()
+            command = await self._next_command()
             match command:
                 case Complete():
-                    if not self._has_waited or self._has_carried:
-                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any;
-                        # and so can one that was given up while what it needs was carried through.
+                    if not self._has_waited:
+                        # A call that finds all it needs in the cache lets others run, and can be cancelled, as any.
                         await anyio.lowlevel.checkpoint()
                     return command
                 case Emit():
@@ -434,13 +439,36 @@ class Drive(Generic[T]):
                     self.operation.spawned()
                 case Deliver() if self._patience is not None:
                     self._patience.renew()
-                    await self._driver.obey(self.operation, command, self._responses)
+                    await self._driver.obey(self.operation, command, self._responses, self._carrier)
                 case _:
                     self._has_waited = self._has_waited or not isinstance(command, ResolveHeaders)
-                    self._has_carried |= isinstance(command, SendRequest) and command.is_carried_through
-                    await self._driver.obey(self.operation, command, self._responses)
+                    await self._driver.obey(self.operation, command, self._responses, self._carrier)
+
+    async def _next_command(self) -> Command | Complete[T]:
+        """What to do next; whatever is done with a carrier is carried through."""
+        try:
+            command = self.operation.next_command()
+        except Exception:
+            await self._put_down()
+            raise
+        if self._carrier is not None and not self._carrier.goes_on_with(command):
+            await self._put_down()
+        if self._carrier is None and is_carried(command):
+            self._carrier = Carrier(self._driver.limits.token_request)
+        return command
+
+    async def _put_down(self) -> None:
+        """Who was given up while something was carried through is so now, however that ended."""
+        if self._carrier is not None:
+            self._carrier.let_go()
+            self._carrier = None
+            await anyio.lowlevel.checkpoint()
 
     async def close(self) -> None:
         """Give up the responses that are still open."""
-        while self._responses:
-            await close(self._responses.pop())
+        try:
+            while self._responses:
+                await close(self._responses.pop())
+        finally:
+            if self._carrier is not None:
+                self._carrier.let_go()
