@@ -1,8 +1,8 @@
 """The official referee judges the client: each scenario at its revision, on both event loops.
 
-Run by ``make conformance``, or ``make conformance LOOPS=trio`` for one of them.  Where the referee cannot be installed
-this is skipped; in continuous integration (``CI`` in the environment) it fails, because there a skipped judgement would
-look like a good one.
+Run by ``make conformance``, or ``make conformance LOOPS=trio`` for one of them; ``LOOPS=alternating`` takes one for one
+scenario, and the other for the next.  Where the referee cannot be installed this is skipped; in continuous integration
+(``CI`` in the environment) it fails, because there a skipped judgement would look like a good one.
 """
 
 from __future__ import annotations
@@ -104,6 +104,14 @@ HELD_AGAINST_SCHEMA = {"tools_call", "json-schema-2020-12-preservation"}
 pytestmark = pytest.mark.timeout(300)
 
 
+def runs() -> Iterator[tuple[str, str, str]]:
+    """What is to be judged: the revision, the scenario, the event loop."""
+    listed = ((version, scenario) for version in SCENARIOS for scenario in SCENARIOS[version])
+    for place, (version, scenario) in enumerate(listed):
+        for loop in LOOPS if LOOPS != ["alternating"] else [("asyncio", "trio")[place % 2]]:
+            yield version, scenario, loop
+
+
 @pytest.fixture(scope="session")
 def referee() -> Referee:
     return find_referee()
@@ -125,8 +133,7 @@ def verdicts(
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize(("version", "scenario"), [(v, scenario) for v in SCENARIOS for scenario in SCENARIOS[v]])
+@pytest.mark.parametrize(("version", "scenario", "loop"), list(runs()))
 def test_scenario(
     request: pytest.FixtureRequest,
     verdicts: Mapping[str, Future[Verdict]],
