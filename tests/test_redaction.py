@@ -293,6 +293,13 @@ def test_a_url_is_shown_by_origin_and_path(url: str, shown: str) -> None:
     assert redact_url(url) == shown
 
 
+def test_a_url_is_shown_as_far_as_a_person_reads_on_and_says_nothing_to_a_terminal() -> None:
+    shown = redact_url("https://evil.example/\x1b]0;pwned\x07\u202e" + "y" * 1000)
+    assert shown.isprintable()
+    assert shown.startswith("https://evil.example/?]0;pwned?")
+    assert len(shown) == 300
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

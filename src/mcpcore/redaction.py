@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HIDDEN = "***"
+_LONGEST_URL = 300
 
 
 def redact_url(url: str) -> str:
-    """``url`` without userinfo, query and fragment: what an error or a log line may show."""
+    """``url`` without userinfo, query and fragment: what an error or a log line may show.
+
+    Many a URL is what a server said, so it is cut where nobody would read on, and what a terminal could take for a
+    command is left out.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -24,7 +29,8 @@ def redact_url(url: str) -> str:
     except ValueError:
         return HIDDEN
     host = f"[{host}]" if ":" in host else host
-    return parts._replace(netloc=host + port, query="", fragment="").geturl()
+    shown = parts._replace(netloc=host + port, query="", fragment="").geturl()
+    return "".join(c if c.isprintable() else "?" for c in shown[:_LONGEST_URL])
 
 
 def redact_name(name: str | None) -> str | None:

@@ -30,7 +30,7 @@ from mcpcore.oauth.provider import Credentials, Login
 from mcpcore.oauth.registrations import Registrations
 from mcpcore.oauth.scopes import split, united
 from mcpcore.oauth.servers import Servers
-from mcpcore.rules.endpoint import NOT_IN_URL, origin_of
+from mcpcore.rules.endpoint import NOT_IN_URL, origin_of, origin_of_url
 from mcpcore.state.flights import take_turns
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class OAuth:
         urls = [self.client.issuer] if self.client is not None and self.client.issuer is not None else []
         if isinstance(self.grant, EnterpriseManaged):
             urls.append(self.grant.token_endpoint)
-        origins = (origin_of(urlsplit(url)) for url in urls)
+        origins = map(origin_of_url, urls)
         return frozenset(origin for origin in origins if origin is not None)
 
     @property

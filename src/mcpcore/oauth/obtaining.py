@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from mcpcore.errors import McpError, OAuthError, OAuthResponseError
 from mcpcore.oauth.discovery import find_resource, parameter
+from mcpcore.oauth.dpop import check_algorithm
 from mcpcore.oauth.grants import check_pkce
 from mcpcore.oauth.metadata import check_endpoints
 from mcpcore.oauth.scopes import split, wanted
@@ -175,6 +176,8 @@ class Obtaining:
             server = yield from means.servers.find(environment, self._chosen(where.issuers), anew=True)
         else:
             server = yield from means.servers.find_old(environment)
+        if means.dpop is not None:
+            check_algorithm(means.dpop, server)
         if means.grant.is_interactive:
             check_endpoints(server, is_named=server.issuer == means.issuer)
             check_pkce(server)
