@@ -506,6 +506,7 @@ def test_a_server_that_forgets_nothing_is_mentioned(
         (["login", SOMEWHERE, "--port", "0"], "--port"),
         (["login", SOMEWHERE, "--timeout", "0"], "--timeout"),
         (["login", SOMEWHERE, "--issuer", SOMEWHERE], "--issuer goes with --client-id (see mcpcore login --help)"),
+        (["login", SOMEWHERE, "--client-id", "a", "--issuer", "nonsense"], "the issuer of a registered client is"),
         (["login", SOMEWHERE, "--client-secret-env", "SECRET"], "--client-secret-env goes with --client-id"),
         (
             ["login", SOMEWHERE, "--client-id", "a", "--client-secret-env", "SECRET"],
