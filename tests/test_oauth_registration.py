@@ -506,6 +506,18 @@ def test_a_registration_has_an_end(lasts: Any, later: float, registered: int, is
     assert scene.logins == 2
 
 
+def test_who_has_no_secret_is_registered_for_ever() -> None:
+    scene = offering(NONE)
+    answer = {"client_id": "me", "client_secret": "unused", "client_secret_expires_at": scene.clock.now + 60}
+    scene.world.documents[REGISTER] = json_reply(answer, 201)
+    scene.world.server.clients["me"] = None
+    client = scene.client()
+    scene.call(client)
+    scene.clock.now += 3600
+    scene.call(client, "bob")
+    assert len(requests(scene, RequestKind.REGISTRATION)) == 1
+
+
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_registration_that_the_server_forgot_is_forgotten_here(is_stored: bool) -> None:
     scene, store = Scene(), Store() if is_stored else None

@@ -115,8 +115,7 @@ class RegisteredClient:
 def _registered(raw: dict[str, Any], issuer: str | None, method: object) -> RegisteredClient:
     known: AuthMethod | None = next((known for known in _METHODS if known == method), None)
     secret = as_text(raw.get("client_secret")) or None
-    # No time means that it never ends.
-    ends = as_number(raw.get(_SECRET_ENDS)) or None
+    ends = as_number(raw.get(_SECRET_ENDS))
     if known == "none" or secret is None:
         known, secret, ends = "none", None, None
     client_id = as_text(raw.get("client_id")) or ""
@@ -232,7 +231,7 @@ def register(
             redact_url(question.url), question.what
         )
     client = _registered(document, server.issuer, document.get("token_endpoint_auth_method", wanted))
-    # What is over before it begins is the time of another clock.
+    # A 0 is for ever, and what else is over before it begins is by another clock.
     return client if client.is_good(environment.wall_clock()) else evolve(client, secret_expires_at=None)
 
 
