@@ -216,7 +216,7 @@ async def test_what_connects_to_a_request_that_was_given_up_is_closed(network: N
         return stream
 
     async with raw_server(greet) as server, engine() as client:
-        network.there = {SECOND: too_late}
+        network.there = {FIRST: too_late}
         with scope:
             await client.send(elsewhere(server, *ALL))
         assert scope.cancelled_caught

@@ -133,7 +133,8 @@ class CallHandler:
     handler: Callable[..., Any] = field(repr=False)
     arguments: tuple[Any, ...] = field(repr=False)
     is_carried_through: bool = False
-    """Whether it is not given up when the call is, for at most ``limits.token_request`` seconds."""
+    """Whether it is not given up when the call is; the ``limits.token_request`` seconds of the request that it follows
+    are for both."""
 
 
 @frozen

@@ -91,7 +91,8 @@ class Limits:
     token_bytes: int = 16 * 1024
     """How long an access token, or what renews it, may be."""
     token_request: float = 10.0
-    """How many seconds one request for a token may take; it is carried through even if its call is given up."""
+    """How many seconds one request for a token and keeping what came of it may take together; they are carried through
+    even if their call is given up."""
     token_margin: float = 10.0
     """How many seconds before its end a token is renewed, but no more than half of its time."""
     handshakes: int = 8

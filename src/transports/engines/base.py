@@ -47,7 +47,8 @@ class Response(Protocol):
 class LooksUp(Protocol):
     """What an engine has besides, if it connects by itself: it can say where a request would go, and go only there.
 
-    Such an engine connects to ``request.addresses``, in their order, where a request has some.
+    Such an engine connects to ``request.addresses`` where a request has some: it tries them in their order, and does
+    not wait for long for one that nobody answers at (RFC 8305).
     """
 
     async def look_up(self, host: str) -> Sequence[str]:
