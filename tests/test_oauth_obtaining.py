@@ -147,6 +147,24 @@ def test_logging_in_asks_for_more() -> None:
     assert scene.logins == 2
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_logging_in_asks_once_and_for_all(anew: bool) -> None:
+    scene = Scene()
+    login = scene.run(scene.client().log_in(context=as_("alice"), scopes=["write"], anew=anew))
+    assert (scene.logins, login.scopes) == (1, ("write", "read"))
+
+
+def test_logging_in_anew_takes_nothing_of_the_old_login() -> None:
+    scene = Scene()
+    client = scene.client()
+    scene.run(client.log_in(context=as_("alice"), scopes=["write"]))
+    scene.clock.now += 595
+    scene.world.server.refresh_tokens.clear()
+    before = len(scene.world.server.asked)
+    assert scene.run(client.log_in(context=as_("alice"), anew=True)).scopes == ("write", "read")
+    assert grant_types(scene.world.server.asked[before:]) == ["authorization_code"]
+
+
 def test_logging_in_anew_keeps_the_old_login_until_then() -> None:
     scene = Scene()
     logins: Iterator[bool] = iter([True, False, True])
@@ -162,7 +180,7 @@ def test_logging_in_anew_keeps_the_old_login_until_then() -> None:
     scene.call(client)
     scene.run(client.log_in(context=as_("alice"), anew=True))
     scene.call(client)
-    assert [token for token in scene.tokens_sent() if token] == ["access-2"] * 4 + ["access-4"]
+    assert [token for token in scene.tokens_sent() if token] == ["access-2"] * 2 + ["access-4"] * 2
 
 
 # What is told to whom

@@ -29,6 +29,7 @@ class Account:
     :ivar is_loaded: whether the store was asked for one.
     :ivar ignores_store: whether what is stored counts no more, until it has got something new.
     :ivar refusals: how many logins were refused, by whoever was asked to log in.
+    :ivar wants: scopes that are to be asked for, whoever asks for a token first.
     :ivar users: how many flows hold it.
     :ivar turn: where its tokens are obtained and renewed, one flow at a time.
     :ivar nonces: what servers told it for its proofs.
@@ -40,6 +41,7 @@ class Account:
     is_loaded: bool = False
     ignores_store: bool = False
     refusals: int = 0
+    wants: tuple[str, ...] = ()
     users: int = 0
     turn: Runway = field(factory=Runway)
     nonces: Nonces = field(factory=Nonces)

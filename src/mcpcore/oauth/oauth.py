@@ -195,19 +195,22 @@ class OAuth:
         self,
         request: RequestContext,
         environment: AuthEnvironment,
+        opening: Callable[[], Flow[object]],
         *,
         scopes: tuple[str, ...] = (),
         anew: bool = False,
     ) -> Flow[Login]:
         """Get an identity a token, unless it has one, without being refused first.
 
+        :param opening: makes the first requests of a call, so that the MCP server can say what it wants.
         :param scopes: to be asked for, too.
-        :param anew: whether to have one granted although there is one; that one is kept until then.
+        :param anew: whether to have one granted although there is one, which is kept in case that fails.
         :raises OAuthError: if none can be had.
         """
         self._check_caller(request, environment)
         account = self._account(request, environment)
-        token = yield from account.used_by(self._granted_token(account, environment, scopes, anew=anew))
+        log_in = self._logged_in_anew if anew else self._logged_in
+        token = yield from account.used_by(log_in(account, environment, opening, scopes))
         is_renewable = token.refresh_token is not None or not self.grant.is_interactive
         return Login(token.issuer, token.resource, token.granted, token.renew_at, is_renewable)
 
@@ -235,11 +238,7 @@ class OAuth:
 
     def _fresh_token(self, account: Account, environment: AuthEnvironment) -> Flow[Token | None]:
         """The identity's token, from the store and renewed if need be."""
-        yield from take_turns(
-            account.turn,
-            look=lambda: account if account.is_loaded else None,
-            lead=lambda: self._means.keeping.load(account, environment.limits),
-        )
+        yield from self._loaded(account, environment)
         if account.token is None:
             return None
         return (
@@ -250,21 +249,57 @@ class OAuth:
             )
         )
 
-    def _granted_token(
-        self, account: Account, environment: AuthEnvironment, scopes: tuple[str, ...], *, anew: bool
+    def _loaded(self, account: Account, environment: AuthEnvironment) -> Flow[Account]:
+        """The account, once the store was asked what is in it."""
+        return take_turns(
+            account.turn,
+            look=lambda: account if account.is_loaded else None,
+            lead=lambda: self._means.keeping.load(account, environment.limits),
+        )
+
+    def _logged_in(
+        self,
+        account: Account,
+        environment: AuthEnvironment,
+        opening: Callable[[], Flow[object]],
+        scopes: tuple[str, ...],
     ) -> Flow[Token]:
         """The identity's token, granted now if need be."""
-        old = yield from self._fresh_token(account, environment)
-        if old is not None and not anew and set(scopes) <= set(old.requested):
-            return old
-        before = united(scopes, () if old is None else old.requested)
-        token = yield from take_turns(
-            account.turn,
-            look=lambda: None if account.token is old else account.token,
-            lead=lambda: self._obtaining(account, environment).granted((), before),
-        )
+        account.wants = scopes
+        try:
+            yield from opening()
+            old = yield from self._fresh_token(account, environment)
+            if old is not None and set(scopes) <= set(old.requested):
+                return old
+            before = () if old is None else old.requested
+            token = yield from take_turns(
+                account.turn,
+                look=lambda: None if account.token is old else account.token,
+                lead=lambda: self._obtaining(account, environment).granted((), before),
+            )
+        finally:
+            account.wants = ()
         assert token is not None  # A person may be asked.
         return token
+
+    def _logged_in_anew(
+        self,
+        account: Account,
+        environment: AuthEnvironment,
+        opening: Callable[[], Flow[object]],
+        scopes: tuple[str, ...],
+    ) -> Flow[Token]:
+        """A token granted now; while that is not so, the identity is one that has none."""
+        if not account.is_loaded:
+            yield from self._loaded(account, environment)
+        old, ignored = account.token, account.ignores_store
+        account.token, account.ignores_store = None, True
+        try:
+            before = () if old is None else old.requested
+            return (yield from self._logged_in(account, environment, opening, united(scopes, before)))
+        finally:
+            if account.token is None:
+                account.token, account.ignores_store = old, ignored
 
     def _credentials(
         self, request: RequestContext, environment: AuthEnvironment, account: Account, token: Token

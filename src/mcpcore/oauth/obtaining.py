@@ -16,7 +16,7 @@ from mcpcore.oauth.discovery import find_resource, parameter
 from mcpcore.oauth.dpop import check_algorithm
 from mcpcore.oauth.grants import check_pkce
 from mcpcore.oauth.metadata import check_endpoints
-from mcpcore.oauth.scopes import split, wanted
+from mcpcore.oauth.scopes import split, united, wanted
 from mcpcore.oauth.servers import is_own_server
 from mcpcore.oauth.token_requests import Petition, refresh, revoke
 
@@ -169,9 +169,7 @@ class Obtaining:
         if means.grant.is_interactive and not self.may_ask:
             return None
         if where.wants_dpop and means.dpop is None:
-            raise OAuthError(
-                "the MCP server takes only tokens that are bound to a key (DPoP): give OAuth(dpop=...)"
-            )
+            raise OAuthError("the MCP server takes only tokens that are bound to a key (DPoP): give OAuth(dpop=...)")
         if where.issuers:
             server = yield from means.servers.find(environment, self._chosen(where.issuers), anew=True)
         else:
@@ -181,7 +179,8 @@ class Obtaining:
         if means.grant.is_interactive:
             check_endpoints(server, is_named=server.issuer == means.issuer)
             check_pkce(server)
-        scopes = wanted(split(parameter(challenges, "scope")), where.scopes, before, means.always)
+        always = united(self.account.wants, means.always)
+        scopes = wanted(split(parameter(challenges, "scope")), where.scopes, before, always)
         if len(" ".join(scopes)) > environment.limits.scope_bytes:
             raise environment.limits.exceeded("scope_bytes", "the server wants too many scopes")
         client = yield from means.registrations.find(environment, server)

@@ -129,6 +129,7 @@ class LoginProvider(AuthProvider, Protocol):
         self,
         request: RequestContext,
         environment: AuthEnvironment,
+        opening: Callable[[], Flow[object]],
         *,
         scopes: tuple[str, ...] = (),
         anew: bool = False,
@@ -136,8 +137,9 @@ class LoginProvider(AuthProvider, Protocol):
         """Get an identity what it takes, unless it has that.
 
         :param request: says whose it is, and stands for no request.
+        :param opening: makes the first requests of a call, so that the MCP server can say what it wants.
         :param scopes: to be asked for, too.
-        :param anew: whether to get it although it has something; that counts until then.
+        :param anew: whether to get it although it has something, which is kept in case that fails.
         """
         ...
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 from mcpcore.oauth.discovery import find_old_server, find_server
-from mcpcore.rules.endpoint import origin_of
+from mcpcore.rules.endpoint import origin_of_url
 
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
@@ -58,8 +58,4 @@ class Servers:
 
 def is_own_server(environment: AuthEnvironment, issuer: str) -> bool:
     """Whether an issuer is the MCP server itself, as those of 2025-03-26 are."""
-    try:
-        parts = urlsplit(issuer)
-    except ValueError:
-        return False
-    return origin_of(parts) == environment.endpoint.origin and parts.path in ("", "/")
+    return origin_of_url(issuer) == environment.endpoint.origin and urlsplit(issuer).path in ("", "/")

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def log_in(call: Call, scopes: tuple[str, ...], *, anew: bool) -> Flow[Login]:
     """Get an identity a token, unless it has one."""
     provider, environment = _provider(call)
-    # The server knows best which scopes it wants, and where it says who may grant them.
-    yield from open_(call)
     try:
-        return (yield from provider.log_in(_request(call), environment, scopes=scopes, anew=anew))
+        # The server knows best which scopes it wants, and where it says who may grant them.
+        log = provider.log_in(_request(call), environment, lambda: open_(call), scopes=scopes, anew=anew)
+        return (yield from log)
     except McpError as error:
         raise error.located(call.state.endpoint.name, "log in") from error.__cause__
 
@@ -41,9 +41,7 @@ def log_out(call: Call) -> Flow[bool]:
 def _provider(call: Call) -> tuple[LoginProvider, AuthEnvironment]:
     auth = call.state.auth
     if auth is None or not isinstance(auth.provider, LoginProvider):
-        raise LocalProtocolError(
-            "the client has no auth that anybody can log in by", server=call.state.endpoint.name
-        )
+        raise LocalProtocolError("the client has no auth that anybody can log in by", server=call.state.endpoint.name)
     return auth.provider, auth.environment
 
 
