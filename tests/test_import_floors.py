@@ -269,7 +269,7 @@ LAYERS = (
     {
         "machines.exchange",
         "oauth.accounts",
-        "oauth.asking",
+        "oauth.http",
         "oauth.clients",
         "oauth.discovery",
         "oauth.dpop",

@@ -163,5 +163,5 @@ def test_no_repr_shows_a_secret() -> None:
     scene.clock.now += 595
     scene.call(client)
     text = "\n".join(shown)
-    assert all(f"{name}(" in text for name in ("Token", "Account", "Petition", "SendRequest", "Credentials"))
+    assert all(f"{name}(" in text for name in ("Token", "Account", "TokenRequest", "SendRequest", "Credentials"))
     assert {secret for secret in {"app-secret", *secrets_of(scene)} if secret in text} == set()

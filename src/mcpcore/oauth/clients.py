@@ -17,8 +17,8 @@ from mcpcore.codecs import jsonrpc
 from mcpcore.codecs.shapes import as_number, as_object, as_text
 from mcpcore.context import RequestKind
 from mcpcore.errors import ConfigurationError, LimitExceeded, OAuthError, RemoteProtocolError
-from mcpcore.oauth.asking import Question, ask, refusal
 from mcpcore.oauth.dpop import base64url
+from mcpcore.oauth.http import HttpRequest, ask, refusal
 from mcpcore.oauth.signing import signed
 from mcpcore.redaction import redact_url
 from mcpcore.rules.endpoint import NOT_IN_URL, is_loopback, origin_of_url
@@ -214,7 +214,7 @@ def register(
     """
     assert server.registration_endpoint is not None
     wanted = _wanted_method(server)
-    question = Question(
+    request = HttpRequest(
         RequestKind.REGISTRATION,
         "dynamic client registration",
         server.registration_endpoint,
@@ -222,13 +222,13 @@ def register(
         headers={"Content-Type": "application/json"},
         body=jsonrpc.dump(metadata.document(wanted)),
     )
-    reply = yield from ask(environment, question)
+    reply = yield from ask(environment, request)
     if reply.status not in (200, 201):
-        raise refusal(question, reply)
+        raise refusal(request, reply)
     document = reply.document or {}
     if not as_text(document.get("client_id")):
         raise OAuthError("the authorization server registered this client without an id").located(
-            redact_url(question.url), question.what
+            redact_url(request.url), request.what
         )
     client = _registered(document, server.issuer, document.get("token_endpoint_auth_method", wanted))
     # A 0 is for ever, and what else is over before it begins is by another clock.

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from mcpcore.context import RequestKind
 from mcpcore.errors import OAuthError
-from mcpcore.oauth.asking import Question, fetch, refusal
+from mcpcore.oauth.http import HttpRequest, fetch, refusal
 from mcpcore.oauth.metadata import RESOURCE_PLACE, AuthorizationServer, ProtectedResource, base_of, resource_of
 from mcpcore.redaction import redact_url
 from mcpcore.rules.endpoint import NOT_IN_URL, origin_of_url
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mcpcore.codecs.challenges import Challenge
     from mcpcore.commands import Flow
-    from mcpcore.oauth.asking import Reply
+    from mcpcore.oauth.http import HttpReply
     from mcpcore.oauth.provider import AuthEnvironment
 
 _OF_RESOURCE = "protected resource metadata"
@@ -62,8 +62,8 @@ def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge])
     """
     named = parameter(challenges, "resource_metadata")
     for url in (named,) if named is not None else _places_of_resource(environment):
-        question = Question(RequestKind.METADATA, _OF_RESOURCE, url)
-        reply = yield from fetch(environment, question)
+        request = HttpRequest(RequestKind.METADATA, _OF_RESOURCE, url)
+        reply = yield from fetch(environment, request)
         if (document := _document(reply)) is not None:
             try:
                 found = ProtectedResource.read(document, environment.endpoint, url)
@@ -73,7 +73,7 @@ def find_resource(environment: AuthEnvironment, challenges: Iterable[Challenge])
                 found.resource, found.authorization_servers, found.scopes_supported, wants_dpop=found.wants_dpop
             )
         if named is not None or _says_nothing(reply):
-            raise refusal(question, reply)
+            raise refusal(request, reply)
     return Whereabouts(resource_of(environment.endpoint))
 
 
@@ -116,15 +116,15 @@ def _find(
     headers: Mapping[str, str] = _NONE,
 ) -> Flow[AuthorizationServer | None]:
     for url in places:
-        question = Question(RequestKind.METADATA, _OF_SERVER, url, headers=headers)
-        reply = yield from fetch(environment, question)
+        request = HttpRequest(RequestKind.METADATA, _OF_SERVER, url, headers=headers)
+        reply = yield from fetch(environment, request)
         if (document := _document(reply)) is not None:
             try:
                 return AuthorizationServer.read(document, issuers)
             except OAuthError as error:
                 raise error.located(redact_url(url), _OF_SERVER) from None
         if _says_nothing(reply):
-            raise refusal(question, reply)
+            raise refusal(request, reply)
     return None
 
 
@@ -142,11 +142,11 @@ def _places_of_server(issuer: str) -> Iterator[str]:
         yield f"{base}{path}/.well-known/{_OPENID}"
 
 
-def _document(reply: Reply) -> dict[str, Any] | None:
+def _document(reply: HttpReply) -> dict[str, Any] | None:
     return reply.document if reply.status == 200 else None
 
 
-def _says_nothing(reply: Reply) -> bool:
+def _says_nothing(reply: HttpReply) -> bool:
     """Whether an answer leaves open if there is a document, so that it must not be taken for a no."""
     return reply.status >= 500 or reply.status in (408, 429)
 

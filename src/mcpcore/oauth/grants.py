@@ -20,9 +20,9 @@ from attrs import evolve, field, frozen
 from mcpcore.codecs.shapes import as_text
 from mcpcore.commands import CallHandler
 from mcpcore.errors import ConfigurationError, McpError, OAuthError
-from mcpcore.oauth.asking import refused
 from mcpcore.oauth.clients import RegisteredClient
 from mcpcore.oauth.dpop import base64url
+from mcpcore.oauth.http import refused
 from mcpcore.oauth.interaction import AssertionRequest, AuthorizationRequest
 from mcpcore.oauth.metadata import AuthorizationServer
 from mcpcore.oauth.scopes import OFFLINE_ACCESS, with_refresh
@@ -34,7 +34,7 @@ from mcpcore.rules.endpoint import is_loopback, origin_of
 if TYPE_CHECKING:
     from mcpcore.commands import Flow
     from mcpcore.oauth.interaction import AssertionHandler, AuthorizationHandler
-    from mcpcore.oauth.token_requests import Petition
+    from mcpcore.oauth.token_requests import TokenRequest
     from mcpcore.oauth.tokens import Token
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -59,7 +59,7 @@ class Grant(Protocol):
         """Where browsers are sent back to, if any are sent away."""
         ...
 
-    def obtain(self, petition: Petition) -> Flow[Token]:
+    def obtain(self, wish: TokenRequest) -> Flow[Token]:
         """Get a token."""
         ...
 
@@ -92,22 +92,22 @@ class AuthorizationCode:
     is_of_people: ClassVar[bool] = True
     grant_types: ClassVar[tuple[str, ...]] = ("authorization_code", "refresh_token")
 
-    def obtain(self, petition: Petition) -> Flow[Token]:
+    def obtain(self, wish: TokenRequest) -> Flow[Token]:
         """Have somebody log in, and exchange the code.
 
         :raises OAuthError: if the authorization server is not fit for it, or the answer is not what was asked for.
         """
-        server, client = petition.server, petition.client
+        server, client = wish.server, wish.client
         assert client is not None
-        petition = evolve(petition, scopes=with_refresh(petition.scopes, server.scopes_supported))
-        verifier, state = (base64url(petition.environment.entropy(32)) for _ in range(2))
-        request = self._request(petition, client.client_id, verifier, state)
+        wish = evolve(wish, scopes=with_refresh(wish.scopes, server.scopes_supported))
+        verifier, state = (base64url(wish.environment.entropy(32)) for _ in range(2))
+        request = self._request(wish, client.client_id, verifier, state)
         answer = yield from _ask_user(self.handler, request, "authorization handler")
         code = _read_response(answer, state, server)
         parameters = {"code": code, "code_verifier": verifier, "redirect_uri": self.redirect_uri}
-        return (yield from request_token(petition, "authorization_code", parameters))
+        return (yield from request_token(wish, "authorization_code", parameters))
 
-    def _request(self, petition: Petition, client_id: str, verifier: str, state: str) -> AuthorizationRequest:
+    def _request(self, wish: TokenRequest, client_id: str, verifier: str, state: str) -> AuthorizationRequest:
         parameters = {
             "response_type": "code",
             "client_id": client_id,
@@ -115,22 +115,22 @@ class AuthorizationCode:
             "state": state,
             "code_challenge": base64url(sha256(verifier.encode("ascii")).digest()),
             "code_challenge_method": "S256",
-            "resource": petition.resource,
+            "resource": wish.resource,
         }
-        if petition.scopes:
-            parameters["scope"] = " ".join(petition.scopes)
-        if OFFLINE_ACCESS in petition.scopes:
+        if wish.scopes:
+            parameters["scope"] = " ".join(wish.scopes)
+        if OFFLINE_ACCESS in wish.scopes:
             parameters["prompt"] = "consent"  # Without it the scope is to be ignored (OpenID Connect Core, section 11).
-        if petition.dpop is not None:
-            parameters["dpop_jkt"] = petition.dpop.thumbprint
+        if wish.dpop is not None:
+            parameters["dpop_jkt"] = wish.dpop.thumbprint
         return AuthorizationRequest(
-            url=_with_query(_authorization_endpoint(petition.server), parameters),
+            url=_with_query(_authorization_endpoint(wish.server), parameters),
             redirect_uri=self.redirect_uri,
             state=state,
-            issuer=petition.server.issuer,
-            resource=petition.resource,
-            scopes=petition.scopes,
-            principal=petition.principal,
+            issuer=wish.server.issuer,
+            resource=wish.resource,
+            scopes=wish.scopes,
+            principal=wish.principal,
         )
 
 
@@ -205,9 +205,9 @@ class ClientCredentials:
     redirect_uri: None = field(default=None, init=False, repr=False)
     grant_types: ClassVar[tuple[str, ...]] = ("client_credentials",)
 
-    def obtain(self, petition: Petition) -> Flow[Token]:
+    def obtain(self, wish: TokenRequest) -> Flow[Token]:
         """Show the client's credentials."""
-        return request_token(petition, "client_credentials", _scope(petition))
+        return request_token(wish, "client_credentials", _scope(wish))
 
 
 @frozen
@@ -224,10 +224,10 @@ class JwtBearer:
     redirect_uri: None = field(default=None, init=False, repr=False)
     grant_types: ClassVar[tuple[str, ...]] = (JWT_BEARER,)
 
-    def obtain(self, petition: Petition) -> Flow[Token]:
+    def obtain(self, wish: TokenRequest) -> Flow[Token]:
         """Show the platform's word; a refusal is final."""
-        assertion = yield from _ask_for_assertion(self.assertion, petition, petition.server.issuer)
-        return (yield from request_token(petition, JWT_BEARER, {"assertion": assertion, **_scope(petition)}))
+        assertion = yield from _ask_for_assertion(self.assertion, wish, wish.server.issuer)
+        return (yield from request_token(wish, JWT_BEARER, {"assertion": assertion, **_scope(wish)}))
 
 
 def _check_token_endpoint(_grant: object, _attribute: object, url: str) -> None:
@@ -262,21 +262,21 @@ class EnterpriseManaged:
     redirect_uri: None = field(default=None, init=False, repr=False)
     grant_types: ClassVar[tuple[str, ...]] = (JWT_BEARER,)
 
-    def obtain(self, petition: Petition) -> Flow[Token]:
+    def obtain(self, wish: TokenRequest) -> Flow[Token]:
         """Exchange what the person got for a grant, and that for a token."""
         provider = self._provider()
-        assertion = yield from _ask_for_assertion(self.assertion, petition, provider.issuer)
+        assertion = yield from _ask_for_assertion(self.assertion, wish, provider.issuer)
         grant = yield from exchange_token(
-            evolve(petition, server=provider, client=self.client, dpop=None),
+            evolve(wish, server=provider, client=self.client, dpop=None),
             {
                 "requested_token_type": "urn:ietf:params:oauth:token-type:id-jag",
-                "audience": petition.server.issuer,
+                "audience": wish.server.issuer,
                 "subject_token": assertion,
                 "subject_token_type": self.assertion_type,
-                **_scope(petition),
+                **_scope(wish),
             },
         )
-        return (yield from request_token(petition, JWT_BEARER, {"assertion": grant, **_scope(petition)}))
+        return (yield from request_token(wish, JWT_BEARER, {"assertion": grant, **_scope(wish)}))
 
     def _provider(self) -> AuthorizationServer:
         issuer = self.client.issuer if self.client is not None and self.client.issuer else self.token_endpoint
@@ -298,12 +298,12 @@ def _ask_user(
         raise OAuthError(f"the {what} raised {type(error).__name__}") from error
 
 
-def _ask_for_assertion(handler: AssertionHandler, petition: Petition, audience: str) -> Flow[str]:
+def _ask_for_assertion(handler: AssertionHandler, wish: TokenRequest, audience: str) -> Flow[str]:
     request = AssertionRequest(
         audience=audience,
-        resource=petition.resource,
-        scopes=petition.scopes,
-        principal=petition.principal,
+        resource=wish.resource,
+        scopes=wish.scopes,
+        principal=wish.principal,
     )
     assertion = as_text((yield from _ask_user(handler, request, "assertion handler")))
     if not assertion or not assertion.isascii():
@@ -311,5 +311,5 @@ def _ask_for_assertion(handler: AssertionHandler, petition: Petition, audience: 
     return assertion
 
 
-def _scope(petition: Petition) -> dict[str, str]:
-    return {"scope": " ".join(petition.scopes)} if petition.scopes else {}
+def _scope(wish: TokenRequest) -> dict[str, str]:
+    return {"scope": " ".join(wish.scopes)} if wish.scopes else {}

@@ -18,7 +18,7 @@ from mcpcore.oauth.grants import check_pkce
 from mcpcore.oauth.metadata import check_endpoints
 from mcpcore.oauth.scopes import split, united, wanted
 from mcpcore.oauth.servers import is_own_server
-from mcpcore.oauth.token_requests import Petition, refresh, revoke
+from mcpcore.oauth.token_requests import TokenRequest, refresh, revoke
 
 if TYPE_CHECKING:
     from mcpcore.codecs.challenges import Challenge
@@ -128,12 +128,12 @@ class Obtaining:
         """A token in place of ``old``, without anybody being asked; None if the server wants none of that."""
         means, server = self.means, (yield from self.means.servers.find(self.environment, old.issuer))
         client = yield from means.registrations.find(self.environment, server)
-        petition = self._petition(server, client, old.resource, old.requested)
+        wish = self._token_request(server, client, old.resource, old.requested)
         try:
             if old.refresh_token is None:
-                token = yield from means.grant.obtain(petition)
+                token = yield from means.grant.obtain(wish)
             else:
-                token = yield from refresh(petition, old)
+                token = yield from refresh(wish, old)
         except McpError as error:
             return (yield from self._not_refreshed(old, server, client, error))
         yield from means.keeping.keep(self.account, token)
@@ -185,7 +185,7 @@ class Obtaining:
             raise environment.limits.exceeded("scope_bytes", "the server wants too many scopes")
         client = yield from means.registrations.find(environment, server)
         try:
-            token = yield from means.grant.obtain(self._petition(server, client, where.resource, scopes))
+            token = yield from means.grant.obtain(self._token_request(server, client, where.resource, scopes))
         except OAuthResponseError as error:
             if error.status is None:
                 self.account.refusals += 1
@@ -208,16 +208,16 @@ class Obtaining:
         try:
             server = yield from self.means.servers.find(self.environment, token.issuer)
             client = yield from self.means.registrations.find(self.environment, server)
-            return (yield from revoke(self._petition(server, client, token.resource, ()), token))
+            return (yield from revoke(self._token_request(server, client, token.resource, ()), token))
         except McpError as error:
             # They are forgotten here, which nothing that fails there can change.
             _log.warning("a token was not revoked: %r", str(error))
             return False
 
-    def _petition(
+    def _token_request(
         self, server: AuthorizationServer, client: RegisteredClient | None, resource: str, scopes: tuple[str, ...]
-    ) -> Petition:
-        return Petition(
+    ) -> TokenRequest:
+        return TokenRequest(
             environment=self.environment,
             server=server,
             client=client,

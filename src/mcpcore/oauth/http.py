@@ -39,7 +39,7 @@ _QUOTED = re.compile("%[0-9A-F]{2}")
 
 
 @frozen
-class Question:
+class HttpRequest:
     """One request to be made.
 
     :ivar what: what is asked for, for errors.
@@ -58,7 +58,7 @@ class Question:
 
 
 @frozen
-class Reply:
+class HttpReply:
     """What was answered.
 
     :ivar document: the JSON object in its body, or None if that is none.
@@ -80,9 +80,9 @@ def form(
     kind: RequestKind,
     principal: str | None,
     secrets: tuple[str, ...],
-) -> Question:
+) -> HttpRequest:
     """A POST of a form, as token endpoints take it (RFC 6749, section 4.1.3)."""
-    return Question(
+    return HttpRequest(
         kind=kind,
         what=what,
         url=url,
@@ -94,7 +94,7 @@ def form(
     )
 
 
-def ask(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
+def ask(environment: AuthEnvironment, request: HttpRequest) -> Flow[HttpReply]:
     """Make a request and read its answer.
 
     :raises OAuthError: if its URL is none that may be asked.
@@ -102,33 +102,33 @@ def ask(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
     :raises TransportError: if the network failed.
     """
     try:
-        target = Target.parse(question.url, question.what)
-        addresses = yield from _admit(environment, target, question.what)
+        target = Target.parse(request.url, request.what)
+        addresses = yield from _admit(environment, target, request.what)
         try:
-            return (yield from _exchange(environment, target, question, addresses))
+            return (yield from _exchange(environment, target, request, addresses))
         except NotSentError:
-            return (yield from _exchange(environment, target, question, addresses))
+            return (yield from _exchange(environment, target, request, addresses))
     except McpError as error:
-        raise error.located(redact_url(question.url), question.what) from error.__cause__
+        raise error.located(redact_url(request.url), request.what) from error.__cause__
 
 
-def fetch(environment: AuthEnvironment, question: Question) -> Flow[Reply]:
+def fetch(environment: AuthEnvironment, request: HttpRequest) -> Flow[HttpReply]:
     """GET a document, following redirects within its origin.
 
     :raises OAuthError: if one leads elsewhere.
     """
     for _ in range(environment.limits.redirects + 1):
-        reply = yield from ask(environment, question)
+        reply = yield from ask(environment, request)
         if reply.status not in _REDIRECTS or reply.location is None:
             return reply
-        url = _within_origin(question.url, reply.location)
+        url = _within_origin(request.url, reply.location)
         if url is None:
             raise OAuthError("the redirect leads to another origin, and is not followed").located(
-                redact_url(question.url), question.what
+                redact_url(request.url), request.what
             )
-        question = evolve(question, url=url)
+        request = evolve(request, url=url)
     error = environment.limits.exceeded("redirects", "there were too many redirects")
-    raise error.located(redact_url(question.url), question.what)
+    raise error.located(redact_url(request.url), request.what)
 
 
 def _within_origin(base: str, location: str) -> str | None:
@@ -168,32 +168,32 @@ def _near(environment: AuthEnvironment) -> Flow[set[Reach]]:
 
 
 def _exchange(
-    environment: AuthEnvironment, target: Target, question: Question, addresses: tuple[str, ...]
-) -> Flow[Reply]:
+    environment: AuthEnvironment, target: Target, request: HttpRequest, addresses: tuple[str, ...]
+) -> Flow[HttpReply]:
     headers = {"User-Agent": environment.user_agent, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
     status, fields = yield SendRequest(
-        question.http_method,
+        request.http_method,
         target.url,
         tuple(
-            (name.encode("ascii"), value.encode("latin-1")) for name, value in {**headers, **question.headers}.items()
+            (name.encode("ascii"), value.encode("latin-1")) for name, value in {**headers, **request.headers}.items()
         ),
-        question.body,
-        question.kind,
-        principal=question.principal,
+        request.body,
+        request.kind,
+        principal=request.principal,
         addresses=addresses,
     )
     head = read_head(status, fields, environment.limits)
-    body = yield from _read_body(environment, question)
-    return Reply(status, _parse(environment, body), head.dpop_nonce, head.location)
+    body = yield from _read_body(environment, request)
+    return HttpReply(status, _parse(environment, body), head.dpop_nonce, head.location)
 
 
-def _read_body(environment: AuthEnvironment, question: Question) -> Flow[bytes]:
+def _read_body(environment: AuthEnvironment, request: HttpRequest) -> Flow[bytes]:
     limits, pieces, size = environment.limits, list[bytes](), 0
     while (data := (yield ReceiveData())) is not None:
         size += len(data)
         if size > limits.oauth_bytes:
             yield EndResponse(drain=False)
-            raise limits.exceeded("oauth_bytes", f"{question.what} is too long")
+            raise limits.exceeded("oauth_bytes", f"{request.what} is too long")
         pieces.append(data)
     return b"".join(pieces)
 
@@ -207,12 +207,12 @@ def _parse(environment: AuthEnvironment, body: bytes) -> dict[str, Any] | None:
     return document
 
 
-def refusal(question: Question, reply: Reply) -> OAuthResponseError:
+def refusal(request: HttpRequest, reply: HttpReply) -> OAuthResponseError:
     """The error for an answer that refuses (RFC 6749, section 5.2)."""
     told = reply.document or {}
-    code = _shown(as_text(told.get("error")), question.secrets)
-    description = _shown(as_text(told.get("error_description")), question.secrets)
-    return refused(question.what, code, description, reply.status).located(redact_url(question.url), question.what)
+    code = _shown(as_text(told.get("error")), request.secrets)
+    description = _shown(as_text(told.get("error_description")), request.secrets)
+    return refused(request.what, code, description, reply.status).located(redact_url(request.url), request.what)
 
 
 def refused(what: str, code: str, description: str, status: int | None = None) -> OAuthResponseError:
