@@ -468,7 +468,7 @@ def test_a_client_that_is_known_no_more_registers_anew(
 def test_what_is_told_of_a_login_is_what_is_known(
     command: Command, monkeypatch: pytest.MonkeyPatch, login: Login, scopes: str, until: str
 ) -> None:
-    async def log_in(client: transports.Client) -> Login:
+    async def log_in(client: object, *, anew: bool) -> Login:
         return login
 
     monkeypatch.setattr(transports.Client, "log_in", log_in)

@@ -55,12 +55,14 @@ class Keeping:
 
     def keep(self, account: Account, token: Token) -> Flow[None]:
         """Keep a token, instead of what the identity had."""
-        before, account.token, account.is_loaded, account.ignores_store = account.token, token, True, False
+        account.token, account.is_loaded, account.ignores_store = token, True, False
         if self.store is not None:
-            if before is not None and before.issuer != token.issuer:
-                yield from _tell(self.store.delete, _key_of(account, before.issuer))
+            pointer = issuer_key(account.resource, account.principal)
             yield from _tell(self.store.put, _key_of(account, token.issuer), token.dump())
-            yield from _tell(self.store.put, issuer_key(account.resource, account.principal), token.issuer)
+            former = as_text((yield from _ask(self.store.get, pointer)))
+            yield from _tell(self.store.put, pointer, token.issuer)
+            if former not in (None, token.issuer):
+                yield from _tell(self.store.delete, _key_of(account, former))
 
     def drop(self, account: Account, token: Token, limits: Limits) -> Flow[None]:
         """Forget a token that is of no use any more, unless another one stands in its place by now."""

@@ -23,7 +23,7 @@ from ..oauth.browser import DEFAULT_PORT
 from .arguments import refuse_with, secret_variable
 from .failures import ExitCode, Failure
 from .logged_in import nobody_asked
-from .logins import Draft, Terms, find, forget, keep, open_keyring
+from .logins import Terms, find, forget, keep, open_keyring
 from .running import run_on
 from .telling import tell
 from .text import one_line
@@ -126,10 +126,8 @@ async def _log_in(store: KeyringStore, url: str, said: Said, no_browser: bool, t
         tell(f"log in with the browser, at {redact_url(request.issuer)}, within {timeout:g} s")
         return await browser(request)
 
-    draft = Draft(store)
-    async with connect(url, type="auto", auth=terms.provider(ask, draft), timeout=timeout) as client:
-        login = await client.log_in()
-    await draft.settle()
+    async with connect(url, type="auto", auth=terms.provider(ask, store), timeout=timeout) as client:
+        login = await client.log_in(anew=True)
     await keep(store, url, evolve(terms, granted=login.scopes))
     return login
 

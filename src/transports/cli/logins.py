@@ -16,7 +16,6 @@ from attrs import asdict, field, frozen
 
 from mcpcore import AuthorizationCode, ConfigurationError, OAuth, RegisteredClient
 from mcpcore.oauth.metadata import resource_of
-from mcpcore.oauth.token_store import token_key
 from mcpcore.rules.endpoint import Endpoint
 
 from ..oauth import BrowserLogin, KeyringStore
@@ -96,46 +95,6 @@ async def forget(store: KeyringStore, url: str) -> None:
 def _key(url: str) -> str:
     # What is one resource to authorization servers is one place to log in at.
     return json.dumps(["login", resource_of(Endpoint.parse(url))])
-
-
-@frozen
-class Draft:
-    """The store of somebody who logs in anew: the former login is not used, and holds until the new one is settled.
-
-    What this client registered as is no part of a login, so it is shared with all of them.
-    """
-
-    _store: KeyringStore
-    _tokens: dict[str, str] = field(factory=dict[str, str], init=False, repr=False)
-
-    async def get(self, key: str) -> str | None:
-        """What is stored under ``key``, or None."""
-        return await self._store.get(key) if _is_of_client(key) else self._tokens.get(key)
-
-    async def put(self, key: str, value: str) -> None:
-        """Store ``value`` under ``key``, instead of what was there."""
-        if _is_of_client(key):
-            await self._store.put(key, value)
-        else:
-            self._tokens[key] = value
-
-    async def delete(self, key: str) -> None:
-        """Forget what is stored under ``key``, if anything is."""
-        self._tokens.pop(key, None)
-        if _is_of_client(key):
-            await self._store.delete(key)
-
-    async def settle(self) -> None:
-        """Have the new login in place of the former one; of one at another issuer, nothing stays."""
-        for key, value in self._tokens.items():
-            kind, *identity = json.loads(key)
-            if kind == "issuer" and (former := await self._store.get(key)) not in (None, value):
-                await self._store.delete(token_key(str(former), *identity))
-            await self._store.put(key, value)
-
-
-def _is_of_client(key: str) -> bool:
-    return bool(json.loads(key)[0] == "client")
 
 
 def open_keyring() -> KeyringStore:
