@@ -95,6 +95,7 @@ def test_a_token_goes_with_its_owners_calls_alone(seed: int) -> None:
         assert any(play.step() or play.over for play in going), "they wait for each other"
     for play in plays:
         assert play.error is None or isinstance(play.error, UnauthorizedError)
+    assert any(play.error is None for play in plays)
     assert stage.leftovers() == []
 
 

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
     from anyio.abc import SocketStream, TaskGroup
 
-ADDRESSES = {"127.0.0.1": ("127.0.0.1",), "::1": ("::1",), "localhost": ("127.0.0.1", "::1")}
+ADDRESSES: dict[str, tuple[str, ...]] = {
+    "127.0.0.1": ("127.0.0.1",),
+    "::1": ("::1",),
+    "localhost": ("127.0.0.1", "::1"),
+}
 """The hosts that a redirect URI may name, and where each is listened at; a name service is not asked."""
 
 _HEAD_BYTES = 64 * 1024
