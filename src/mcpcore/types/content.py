@@ -37,8 +37,11 @@ class TextContent(WireObject):
 
     @classmethod
     def _read(cls, given: dict[str, Any]) -> Self:
-        text = required(as_text(given.get("text")), "a content block has no text")
-        return cls(text, optional(given.get("annotations"), Annotations.from_json), raw=given)
+        text, annotations = given.get("text"), given.get("annotations")
+        if not isinstance(text, str):
+            raise RemoteProtocolError("a content block has no text")
+        # There are many of these, and hardly any that is annotated.
+        return cls(text, None if annotations is None else optional(annotations, Annotations.from_json), raw=given)
 
 
 @frozen
