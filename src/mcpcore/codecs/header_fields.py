@@ -8,6 +8,7 @@ nobody else.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 """The source of a regular expression for a token, which never gives back what it took."""
@@ -67,6 +68,7 @@ def parse_retry_after(value: str) -> float | None:
     return float(value) if _SECONDS.fullmatch(value) else None
 
 
+@lru_cache(maxsize=64)  # There are few, and each response has one.
 def media_type(value: str) -> str:
     """The type and subtype of a ``Content-Type`` field, in lower case, without parameters."""
     return value.partition(";")[0].strip(" \t").lower()

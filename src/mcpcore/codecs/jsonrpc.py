@@ -129,7 +129,7 @@ def write(value: Any, name: str) -> bytes:
     except RecursionError:
         reason = "values nested too deep"
     except ValueError:
-        reason = "a number that JSON does not have, or a value that contains itself"
+        reason = "a number that JSON does not have"
     # Raised out of the handlers, so that no exception in the chain holds the value.
     raise LocalProtocolError(f"{name} cannot be written as JSON: it holds {reason}")
 
@@ -155,7 +155,8 @@ def load(data: bytes) -> dict[str, Any]:
     return value
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+# What contains itself is nested too deep, which is found out anyway; to look for it first takes time in each call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _ASCII = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _ANSWER = "an answer to the server"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
