@@ -21,6 +21,7 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "dev.lock"
@@ -79,22 +80,44 @@ def find_uv() -> str | None:
 
 def run(*command: str) -> int:
     """Run a command in the environment, as if it were activated."""
+    return start(*command).wait()
+
+
+def start(*command: str, output: IO[str] | None = None) -> subprocess.Popen[str]:
+    """Start a command in the environment; what it prints goes to `output`, if there is one."""
     path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     program = shutil.which(command[0], path=path) or command[0]
     environ = os.environ | {"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT)}
-    return subprocess.run([program, *command[1:]], cwd=ROOT, env=environ).returncode
+    return subprocess.Popen([program, *command[1:]], cwd=ROOT, env=environ, stdout=output, stderr=output, text=True)
 
 
 def test() -> int:
     """Run the tests under coverage, and hold the result against the floors."""
     with tempfile.TemporaryDirectory() as scratch:
         data, report = f"--data-file={scratch}/coverage", Path(scratch, "coverage.json")
+        halves = [f"{scratch}/coverage.{half}" for half in range(2)]
         status = (
-            run("coverage", "run", data, "-m", "pytest")
+            run_halves(halves)
+            or run("coverage", "combine", "-q", data, *halves)
             or run("coverage", "report", data)
             or run("coverage", "json", data, "-q", "-o", str(report))
         )
         return status or check_floors(json.loads(report.read_text())["files"])
+
+
+def run_halves(data: list[str]) -> int:
+    """Run two halves of the tests side by side; what the second one prints is shown when the first has ended."""
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    commands = [
+        ("coverage", "run", f"--data-file={name}", "-m", "pytest", *files[half :: len(data)])
+        for half, name in enumerate(data)
+    ]
+    with tempfile.TemporaryFile("w+") as printed:
+        second = start(*commands[1], output=printed)
+        statuses = run(*commands[0]), second.wait()
+        printed.seek(0)
+        shutil.copyfileobj(printed, sys.stdout)
+    return max(statuses)
 
 
 def check_floors(files: dict[str, dict[str, dict[str, int]]]) -> int:
