@@ -1,7 +1,7 @@
 """Runs the project from a bare clone, with nothing on the machine but Python 3.11 or newer.
 
     python3 .ci/bootstrap.py demo           run the demo
-    python3 .ci/bootstrap.py test           run the tests, with the coverage floors
+    python3 .ci/bootstrap.py test           run the tests, with the coverage floors; words that follow are for pytest
     python3 .ci/bootstrap.py run CMD ...    run any command in the project's environment
 
 Each verb first sees to the environment, `.venv/<version>` for the Python that runs this script: the packages
@@ -21,7 +21,6 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
-from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "dev.lock"
@@ -39,9 +38,9 @@ def main(arguments: list[str]) -> int:
     if arguments == ["demo"]:
         prepare()
         return run("mcpcore", "demo")
-    if arguments == ["test"]:
+    if arguments[:1] == ["test"]:
         prepare()
-        return test()
+        return test(*arguments[1:])
     if arguments[:1] == ["run"] and len(arguments) > 1:
         prepare()
         return run(*arguments[1:])
@@ -80,44 +79,22 @@ def find_uv() -> str | None:
 
 def run(*command: str) -> int:
     """Run a command in the environment, as if it were activated."""
-    return start(*command).wait()
-
-
-def start(*command: str, output: IO[str] | None = None) -> subprocess.Popen[str]:
-    """Start a command in the environment; what it prints goes to `output`, if there is one."""
     path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     program = shutil.which(command[0], path=path) or command[0]
     environ = os.environ | {"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT)}
-    return subprocess.Popen([program, *command[1:]], cwd=ROOT, env=environ, stdout=output, stderr=output, text=True)
+    return subprocess.run([program, *command[1:]], cwd=ROOT, env=environ).returncode
 
 
-def test() -> int:
+def test(*words: str) -> int:
     """Run the tests under coverage, and hold the result against the floors."""
     with tempfile.TemporaryDirectory() as scratch:
         data, report = f"--data-file={scratch}/coverage", Path(scratch, "coverage.json")
-        halves = [f"{scratch}/coverage.{half}" for half in range(2)]
         status = (
-            run_halves(halves)
-            or run("coverage", "combine", "-q", data, *halves)
+            run("coverage", "run", data, "-m", "pytest", *words)
             or run("coverage", "report", data)
             or run("coverage", "json", data, "-q", "-o", str(report))
         )
         return status or check_floors(json.loads(report.read_text())["files"])
-
-
-def run_halves(data: list[str]) -> int:
-    """Run two halves of the tests side by side; what the second one prints is shown when the first has ended."""
-    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
-    commands = [
-        ("coverage", "run", f"--data-file={name}", "-m", "pytest", *files[half :: len(data)])
-        for half, name in enumerate(data)
-    ]
-    with tempfile.TemporaryFile("w+") as printed:
-        second = start(*commands[1], output=printed)
-        statuses = run(*commands[0]), second.wait()
-        printed.seek(0)
-        shutil.copyfileobj(printed, sys.stdout)
-    return max(statuses)
 
 
 def check_floors(files: dict[str, dict[str, dict[str, int]]]) -> int:
